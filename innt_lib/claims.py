@@ -1,0 +1,170 @@
+"""The paper's claims, each put to paired tests and given a verdict by one rule.
+
+A comparison is one network, noise and metric, method against method. It is tested twice:
+
+* over seeds (paired t-test): would other trainings show the same?
+* over test images (Wilcoxon, values averaged over seeds): do these trained networks differ?
+
+Both p-values are corrected by Holm for the number of comparisons that the claim makes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from innt_lib.stats import holm, paired_images, paired_test
+
+LEVEL = 0.05
+# Metric -> sign of what the paper calls better, and its value for one image.
+BETTER = {
+    "ad": -1, "ai": 1, "aepe": -1, "similarity": 1, "gap_top1": -1, "gap_top5": -1,
+    "clean_top1": 1, "noisy_top1": 1,
+}  # fmt: skip
+_OF_IMAGE = {
+    "ad": "drop", "ai": "increase", "aepe": "pointing_error", "similarity": "similarity",
+    "clean_top1": "clean_top1", "noisy_top1": "noisy_top1",
+}  # fmt: skip
+
+
+def compare(
+    results: pd.DataFrame, images: pd.DataFrame, a: str, b: str, metrics: Sequence[str]
+) -> pd.DataFrame:
+    """Method a against method b in every network, noise and metric there is.
+
+    Args:
+        results: of :func:`innt_lib.tables.per_run`.
+        images: of :func:`innt_lib.tables.per_image`, the same runs.
+        a, b: methods.
+        metrics: keys of ``BETTER``; those without values are left out.
+
+    Returns:
+        ``network, noise, metric, a, b, difference`` (a - b), its interval over seeds ``low``,
+        ``high``, ``effect_size`` and ``seeds``, ``p_seeds``, ``p_images`` after Holm's correction
+        over all rows, and ``favours``: 1 if the difference goes a's way, -1 if b's, 0 if neither.
+    """
+    rows = []
+    for metric in (m for m in metrics if m in results and results[m].notna().any()):
+        for (network, noise), group in results.groupby(["network", "noise"], sort=False):
+            pairs = group.pivot(index="seed", columns="method", values=metric)
+            if not {a, b} <= set(pairs.columns):
+                continue
+            found = paired_test(pairs[a].to_numpy(), pairs[b].to_numpy())
+            favours = 0 if math.isnan(found.difference) else BETTER[metric] * found.difference
+            part = images[(images["network"] == network) & (images["noise"] == noise)]
+            rows.append({
+                "network": network, "noise": noise, "metric": metric, "a": a, "b": b,
+                "difference": found.difference, "low": found.low, "high": found.high,
+                "effect_size": found.effect_size, "seeds": found.n, "p_seeds": found.p,
+                "p_images": _over_images(part, a, b, metric),
+                "favours": (favours > 0) - (favours < 0),
+            })  # fmt: skip
+    table = pd.DataFrame(rows)
+    for column in ("p_seeds", "p_images"):
+        if len(table):
+            table[column] = holm(table[column].tolist())
+    return table
+
+
+def _over_images(images: pd.DataFrame, a: str, b: str, metric: str) -> float:
+    if metric.startswith("gap_"):
+        k = metric.removeprefix("gap_")
+        values = images[f"clean_{k}"] - images[f"noisy_{k}"]
+    else:
+        values = images[_OF_IMAGE[metric]]
+    table = images.assign(value=values).pivot_table(
+        index="image", columns="method", values="value", aggfunc="mean", dropna=False
+    )
+    return paired_images(table[a].to_numpy(), table[b].to_numpy(), seed=0).p
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a claim.
+
+    Args:
+        claim: in one line.
+        verdict: ``"holds"``, ``"holds for these networks"``, ``"does not hold"``, ``"undecided"``
+            or ``"not measurable here"``.
+        evidence: the counts behind it.
+    """
+
+    claim: str
+    verdict: str
+    evidence: str
+
+
+def judge(claim: str, comparisons: pd.DataFrame, *, needed: str = "all") -> Verdict:
+    """The verdict on a claim that a is better than b.
+
+    Beyond doubt means p < 0.05 after correction. The claim
+
+    * holds if all (``needed="most"``: more than half) of its comparisons go its way beyond doubt
+      over seeds,
+    * holds for these networks if they do so over images,
+    * does not hold if fewer than needed go its way at all, or if, over seeds, so many go the other
+      way beyond doubt that it cannot hold,
+    * is undecided otherwise.
+
+    Args:
+        claim: in one line.
+        comparisons: of :func:`compare`.
+        needed: ``"all"`` or ``"most"``.
+
+    Raises:
+        ValueError: another ``needed``.
+    """
+    if needed not in ("all", "most"):
+        raise ValueError(f"needed (={needed!r}) must be all or most")
+    n = len(comparisons)
+    if not n:
+        return Verdict(claim, "not measurable here", "no such runs or measurements")
+    its_way, other_way = comparisons["favours"] > 0, comparisons["favours"] < 0
+    over_seeds, over_images = (comparisons[p] < LEVEL for p in ("p_seeds", "p_images"))
+    enough = n if needed == "all" else n // 2 + 1
+    if (its_way & over_seeds).sum() >= enough:
+        verdict = "holds"
+    elif its_way.sum() < enough or (other_way & over_seeds).sum() > n - enough:
+        verdict = "does not hold"
+    elif (its_way & over_images).sum() >= enough:
+        verdict = "holds for these networks"
+    else:
+        verdict = "undecided"
+    evidence = (
+        f"{its_way.sum()} of {n} comparisons go its way, {(its_way & over_seeds).sum()} beyond doubt "
+        f"over seeds, {(its_way & over_images).sum()} over images; {(other_way & over_seeds).sum()} and "
+        f"{(other_way & over_images).sum()} go the other way beyond doubt"
+    )
+    return Verdict(claim, verdict, evidence)
+
+
+def flattens(curves: pd.DataFrame, noise: str, at: float) -> pd.DataFrame:
+    """How much accuracy falls below and above a noise strength, seed by seed (Figure 6).
+
+    Args:
+        curves: ``network, seed, noise, strength, top1``, strengths 0, ``at`` and ``2 * at`` among them.
+        noise: the curve.
+        at: the strength.
+
+    Returns:
+        A row a network in the form of :func:`compare`, metric ``"fall"``: a is the fall from ``at``
+        to ``2 * at``, b that from 0 to ``at``; it favours the claim if a is smaller.
+    """
+    rows = []
+    for network, group in curves[curves["noise"] == noise].groupby("network", sort=False):
+        top1 = group.pivot(index="seed", columns="strength", values="top1")
+        below, above = top1[0.0] - top1[at], top1[at] - top1[2 * at]
+        found = paired_test(above.to_numpy(), below.to_numpy())
+        rows.append({
+            "network": network, "noise": noise, "metric": "fall", "a": f"beyond {at:g}",
+            "b": f"up to {at:g}", "difference": found.difference, "low": found.low,
+            "high": found.high, "effect_size": found.effect_size, "seeds": found.n,
+            "p_seeds": found.p, "p_images": math.nan,
+            "favours": int(found.difference < 0) - int(found.difference > 0),
+        })  # fmt: skip
+    table = pd.DataFrame(rows)
+    table["p_seeds"] = holm(table["p_seeds"].tolist())
+    return table

@@ -1,0 +1,77 @@
+"""The machine and the versions that numbers depend on (Table 1)."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+import innt_lib
+
+
+def machine() -> dict[str, str]:
+    """Operating system, processor, GPU and memory of this machine, and the versions of Table 1."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return {
+        "operating system": _operating_system(),
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "GPU": gpu,
+        "memory": _memory(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda if torch.version.cuda and gpu != "none" else "not used",
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions recorded with every run."""
+    return {
+        "innt_lib": innt_lib.__version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": version("torchvision"),
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or the number of CPU threads (sums differ in the last bits between numbers)."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu, {torch.get_num_threads()} threads"
+
+
+def _operating_system() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:  # not Linux
+        return platform.platform(terse=True)
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory() -> str:
+    if "SC_PHYS_PAGES" not in os.sysconf_names:
+        return "unknown"
+    return f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB"
+
+
+@functools.cache
+def _commit() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"  # an installed copy, or a machine without git

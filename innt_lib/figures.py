@@ -1,0 +1,331 @@
+"""Every figure of the series: tidy tables or images in, a matplotlib figure out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from innt_lib import paths
+from innt_lib.files import write
+from innt_lib.stats import mean_interval
+
+METHOD_LABELS = {
+    "baseline": "baseline", "nt": "NT", "nt_weighted": "NT weighted",
+    "innt_origin": "INNT origin", "innt": "INNT",
+}  # fmt: skip
+METHOD_COLOURS = {
+    "baseline": "#8c8c8c", "nt": "#d1701f", "nt_weighted": "#c9a227",
+    "innt_origin": "#5aa0c8", "innt": "#1f5fa8",
+}  # fmt: skip
+NOISE_LABELS = {"gaussian": "Gaussian", "neighborhood": "neighborhood"}
+METRIC_LABELS = {
+    "ad": "Average Drop ↓", "ai": "Average Increase ↑", "aepe": "AEPE ↓",
+    "gap_top1": "top-1 gap (points) ↓", "gap_top5": "top-5 gap (points) ↓",
+    "clean_top1": "top-1 clean (%) ↑", "noisy_top1": "top-1 noisy (%) ↑",
+    "similarity": "map similarity ↑",
+}  # fmt: skip
+
+
+def use_style() -> None:
+    """Give every later figure of this process the look of the series."""
+    plt.style.use(Path(__file__).with_name("innt.mplstyle"))
+
+
+def save(figure: Figure, folder: str, name: str, data: pd.DataFrame | None = None) -> None:
+    """Write ``name.png`` and ``name.pdf`` (and the plotted numbers as ``name.csv``) into a folder.
+
+    Args:
+        figure: what to save.
+        folder: below the root of the project unless absolute; empty: nothing is written.
+        name: of the files, without ending.
+        data: the numbers behind the figure.
+    """
+    if not folder:
+        return
+    target = paths.resolve(folder) / name
+    write(target.with_suffix(".png"), lambda s: figure.savefig(s, format="png"))
+    # No creation date, so that the same figure is the same file.
+    write(
+        target.with_suffix(".pdf"),
+        lambda s: figure.savefig(s, format="pdf", metadata={"CreationDate": None}),
+    )
+    if data is not None:
+        text = data.to_csv(index=False, float_format="%.6g")
+        write(target.with_suffix(".csv"), lambda s: s.write(text.encode()))
+
+
+# --- pictures ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of a grid.
+
+    Args:
+        image: ``(H, W, 3)``, uint8 or float in [0, 1].
+        map: heat map ``(H, W)`` in [0, 1], laid over the image.
+        box: x0, y0, x1, y1 in pixels, drawn as a frame.
+        caption: short text below.
+        correct: colours the caption green or red.
+        overlay: opacity of the map; 1 shows it alone.
+    """
+
+    image: np.ndarray
+    map: np.ndarray | None = None
+    box: np.ndarray | None = None
+    caption: str = ""
+    correct: bool | None = None
+    overlay: float = 0.5
+
+
+def panels(
+    rows: Sequence[Sequence[Panel | None]],
+    column_labels: Sequence[str] = (),
+    row_labels: Sequence[str] = (),
+    *,
+    side: float = 1.05,
+    gap_every: int = 0,
+) -> Figure:
+    """A grid of pictures with their heat maps, boxes and captions.
+
+    Args:
+        rows: lists of panels; None leaves a hole.
+        column_labels, row_labels: as many as columns and rows, or none.
+        side: of one picture, in inches.
+        gap_every: leave some air after each so many rows.
+    """
+    columns = max(len(row) for row in rows)
+    has_captions = any(p and p.caption for row in rows for p in row)
+    figure, axes = plt.subplots(
+        len(rows),
+        columns,
+        figsize=(columns * side + 0.5 * bool(row_labels), len(rows) * (side + 0.16 * has_captions)),
+        squeeze=False,
+        gridspec_kw={"wspace": 0.03, "hspace": 0.03},
+    )
+    for r, row in enumerate(rows):
+        for c in range(columns):
+            ax = axes[r, c]
+            ax.set(xticks=[], yticks=[])
+            ax.grid(False)
+            for spine in ax.spines.values():
+                spine.set_visible(False)
+            if c < len(row) and (panel := row[c]) is not None:
+                _draw(ax, panel)
+    for ax, text in zip(axes[0], column_labels, strict=False):
+        ax.set_title(text, fontsize=8.5, pad=4)
+    for ax, text in zip(axes[:, 0], row_labels, strict=False):
+        ax.set_ylabel(text, fontsize=8.5)
+    if gap_every:
+        for r in range(gap_every - 1, len(rows) - 1, gap_every):
+            for ax in axes[r]:
+                ax.set_xlabel(ax.get_xlabel() + "\n", fontsize=7.5)
+    return figure
+
+
+def _draw(ax: Axes, panel: Panel) -> None:
+    ax.imshow(panel.image)
+    if panel.map is not None:
+        ax.imshow(panel.map, vmin=0, vmax=1, alpha=panel.overlay)
+    if panel.box is not None and np.isfinite(panel.box).all():
+        x0, y0, x1, y1 = panel.box
+        frame = Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, lw=1.2, ec="white")
+        frame.set_path_effects([_outline()])
+        ax.add_patch(frame)
+    if panel.caption:
+        colour = {None: "#333333", True: "#1a7a3a", False: "#b3261e"}[panel.correct]
+        ax.set_xlabel(panel.caption, fontsize=7.5, labelpad=2, color=colour)
+
+
+def _outline() -> mpl.patheffects.AbstractPathEffect:
+    from matplotlib import patheffects
+
+    return patheffects.withStroke(linewidth=2.6, foreground="black")
+
+
+# --- curves ------------------------------------------------------------------------------------------
+
+
+def noise_calibration(curves: pd.DataFrame, chosen: dict[str, Sequence[float]]) -> Figure:
+    """Figure 6: accuracy of plainly trained networks against the strength of each noise.
+
+    Args:
+        curves: ``noise`` (label of a panel), ``strength``, ``network``, ``seed``, ``top1`` (%).
+        chosen: by noise, the strengths to mark and annotate.
+    """
+    noises = list(dict.fromkeys(curves["noise"]))
+    figure, axes = plt.subplots(1, len(noises), figsize=(3.5 * len(noises), 3.0), sharey=True)
+    networks = list(dict.fromkeys(curves["network"]))
+    palette = dict(zip(networks, sns.color_palette("colorblind", len(networks)), strict=True))
+    for ax, noise in zip(np.atleast_1d(axes), noises, strict=True):
+        part = curves[curves["noise"] == noise]
+        for network in networks:
+            table = _over_seeds(part[part["network"] == network], "strength", "top1")
+            ax.plot(table.index, table["mean"], marker="o", ms=3.5, label=network, color=palette[network])
+            ax.fill_between(
+                table.index, table["low"], table["high"], alpha=0.15, lw=0, color=palette[network]
+            )
+        for strength in chosen.get(noise, ()):
+            ax.axvline(strength, color="#444444", lw=0.9, ls=(0, (3, 3)), zorder=0)
+            there = part[part["strength"] == strength].groupby("network")["top1"].mean()
+            lines = [f"{network} {there[network]:.0f} %" for network in networks]
+            ax.annotate(
+                f"{strength:g}:\n" + "\n".join(lines), (strength, 0.98), xytext=(4, 0),
+                textcoords="offset points", xycoords=("data", "axes fraction"),
+                va="top", fontsize=7.5, color="#444444",
+            )  # fmt: skip
+        symbol = r"$\mu_G$" if noise.startswith("Gauss") else r"$\mu_N$"
+        ax.set(title=noise, xlabel=f"noise strength {symbol}", ylim=(0, 100))
+    first = np.atleast_1d(axes)[0]
+    first.set_ylabel("top-1 accuracy (%)")
+    first.legend(loc="lower left")
+    return figure
+
+
+def training_curves(histories: pd.DataFrame, regularised: bool) -> Figure:
+    """Losses, Reg_na and accuracies per epoch, a thin line a seed and the mean on top.
+
+    Args:
+        histories: the columns of :func:`innt_lib.training.train` and ``seed``.
+        regularised: whether Reg_na is part of the loss (else it is drawn dashed: measured only).
+    """
+    figure, (losses, reg, accuracy) = plt.subplots(1, 3, figsize=(9.6, 2.7))
+    noisy = histories["noise"].notna().any()
+    _seed_lines(losses, histories, "clean", "CE clean", "#1f5fa8")
+    if noisy:
+        _seed_lines(losses, histories, "noise", "CE noisy", "#d1701f")
+        _seed_lines(reg, histories, "reg", "Reg_na", "#6a3d9a", ls="-" if regularised else "--")
+        reg.set_ylim(bottom=0)
+    else:
+        reg.text(0.5, 0.5, "no noisy images\nin this method", ha="center", transform=reg.transAxes)
+    for which, colour in (("clean", "#1f5fa8"), ("noisy", "#d1701f")):
+        if histories[f"train_{which}"].notna().any():
+            _seed_lines(accuracy, histories, f"train_{which}", f"train, {which}", colour, ls=":", factor=100)
+        if histories[f"test_{which}"].notna().any():
+            _seed_lines(accuracy, histories, f"test_{which}", f"held out, {which}", colour, factor=100)
+    losses.set(title="cross-entropy", xlabel="epoch", ylim=(0, None))
+    reg.set(title="Reg_na" + ("" if regularised else " (measured, not trained on)"), xlabel="epoch")
+    accuracy.set(title="top-1 accuracy (%)", xlabel="epoch", ylim=(0, 100))
+    losses.legend()
+    accuracy.legend(fontsize=7.5)
+    for ax in (losses, reg, accuracy):
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def _seed_lines(
+    ax: Axes, table: pd.DataFrame, column: str, label: str, colour: str, ls: str = "-", factor: float = 1
+) -> None:
+    wide = table.pivot(index="epoch", columns="seed", values=column) * factor
+    if wide.shape[1] > 1:
+        ax.plot(wide, color=colour, lw=0.7, alpha=0.4, ls=ls)
+    ax.plot(wide.mean(axis=1), color=colour, label=label, ls=ls)
+
+
+def _over_seeds(table: pd.DataFrame, by: str, value: str) -> pd.DataFrame:
+    rows = {}
+    for key, group in table.groupby(by):
+        interval = mean_interval(group[value])
+        rows[key] = {"mean": interval.mean, "low": interval.low, "high": interval.high}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+# --- comparisons -------------------------------------------------------------------------------------
+
+
+def comparison(results: pd.DataFrame, metrics: Sequence[str]) -> Figure:
+    """Methods side by side: a column a metric, a row a network; a dot a seed, a bar the interval.
+
+    Args:
+        results: one row a run and noise: ``network``, ``method``, ``noise`` and the metrics.
+        metrics: keys of ``METRIC_LABELS``.
+    """
+    networks = list(dict.fromkeys(results["network"]))
+    methods = [m for m in METHOD_LABELS if m in set(results["method"])]
+    noises = [n for n in NOISE_LABELS if n in set(results["noise"])]
+    figure, axes = plt.subplots(
+        len(networks), len(metrics), squeeze=False, sharey="col",
+        figsize=(0.6 + 2.35 * len(metrics), 0.5 + 2.15 * len(networks)),
+    )  # fmt: skip
+    for row, network in zip(axes, networks, strict=True):
+        for ax, metric in zip(row, metrics, strict=True):
+            _dots(ax, results[results["network"] == network], metric, methods, noises)
+            ax.set_title(METRIC_LABELS[metric] if row is axes[0] else "")
+        row[0].set_ylabel(network)
+    handles = [
+        mpl.lines.Line2D([], [], marker="o", ls="", color=METHOD_COLOURS[m], label=METHOD_LABELS[m])
+        for m in methods
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(methods))
+    return figure
+
+
+def _dots(ax: Axes, part: pd.DataFrame, metric: str, methods: list[str], noises: list[str]) -> None:
+    for n, noise in enumerate(noises):
+        for m, method in enumerate(methods):
+            values = part.query("noise == @noise and method == @method")[metric].dropna()
+            x = n + 0.24 * (m - (len(methods) - 1) / 2)
+            interval = mean_interval(values)
+            ax.plot([x] * len(values), values, "o", ms=3, alpha=0.35, mew=0, color=METHOD_COLOURS[method])
+            ax.plot([x, x], [interval.low, interval.high], color=METHOD_COLOURS[method], lw=1.6)
+            ax.plot(x, interval.mean, "o", ms=5.5, color=METHOD_COLOURS[method])
+    ax.set_xticks(range(len(noises)), [NOISE_LABELS[n] for n in noises])
+    ax.set_xlim(-0.6, len(noises) - 0.4)
+    ax.grid(axis="x", visible=False)
+
+
+def beside_paper(measured: pd.DataFrame, published: pd.DataFrame) -> Figure:
+    """INNT - NT, metric by metric: the paper's cells and the measured ones with their intervals.
+
+    Args:
+        measured: of :func:`innt_lib.claims.compare`.
+        published: of :func:`innt_lib.tables.published_differences`.
+    """
+    metrics = list(dict.fromkeys(measured["metric"]))
+    columns = 3
+    lines = -(-len(metrics) // columns)
+    figure, axes = plt.subplots(lines, columns, figsize=(9.6, 0.4 + 2.2 * lines), squeeze=False)
+    colours = {"gaussian": "#1f5fa8", "neighborhood": "#d1701f"}
+    for ax, metric in zip(axes.flat, metrics, strict=False):
+        ours = measured[measured["metric"] == metric]
+        theirs = published[published["metric"] == metric]
+        sources = list(dict.fromkeys(theirs["source"]))
+        labels = [f"paper, {s}" for s in sources] + [f"here, {n}" for n in dict.fromkeys(ours["network"])]
+        for row in theirs.itertuples():
+            y = sources.index(row.source) + _nudge(row.noise)
+            ax.plot(row.difference, y, "D", ms=4, mfc="white", color=colours[row.noise])
+        for row in ours.itertuples():
+            y = labels.index(f"here, {row.network}") + _nudge(row.noise)
+            ax.plot([row.low, row.high], [y, y], color=colours[row.noise], lw=1.6)
+            ax.plot(row.difference, y, "o", ms=5, color=colours[row.noise])
+        ax.axvline(0, color="#444444", lw=0.9)
+        ax.set_yticks(range(len(labels)), labels)
+        ax.set(title=METRIC_LABELS[metric], ylim=(len(labels) - 0.4, -0.6))
+        ax.grid(axis="y", visible=False)
+    for ax in axes.flat[len(metrics) :]:
+        ax.set_axis_off()
+    handles = [
+        mpl.lines.Line2D([], [], marker="s", ls="", color=colour, label=NOISE_LABELS[noise])
+        for noise, colour in colours.items()
+    ]
+    handles += [
+        mpl.lines.Line2D([], [], marker="D", ls="", mfc="white", color="#444444", label="published"),
+        mpl.lines.Line2D([], [], marker="o", color="#444444", label="measured, 95 % over seeds"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    figure.supxlabel("INNT - NT", fontsize=9)
+    return figure
+
+
+def _nudge(noise: str) -> float:
+    return -0.14 if noise == "gaussian" else 0.14

@@ -1,0 +1,145 @@
+"""The paper's two noises (Section 3.3), on standardised images.
+
+Both are small frozen callables: ``noisy = GaussianNoise(0.15)(images, generator)``. The generator
+must live on the device of the images; without one, PyTorch's global generator is used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+Range = Literal["image", "channel", "batch"]
+Form = Literal["multiplicative", "additive"]
+
+
+@dataclass(frozen=True)
+class GaussianNoise:
+    r"""Gaussian noise scaled by the range of the image (Eq. 6-7).
+
+    :math:`I + \mu_G\,(\max I - \min I)\,n,\; n \sim N(0, 1)`, drawn anew for every pixel and channel.
+
+    Args:
+        strength: :math:`\mu_G \ge 0`; the paper uses 0.15.
+        range: where max and min are taken: over each ``"image"`` with all its channels (default),
+            over each ``"channel"`` of each image, or over the whole ``"batch"``.
+
+    Called with images ``(B, C, H, W)``, floating point, standardised; returns the same shape and
+    dtype. Nothing is clipped.
+
+    Raises:
+        ValueError: strength negative or not finite; unknown range.
+    """
+
+    strength: float = 0.15
+    range: Range = "image"
+
+    def __post_init__(self) -> None:
+        _check_strength(self.strength)
+        _check_choice("range", self.range, get_args(Range))
+
+    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        over: tuple[int, ...] = {"image": (1, 2, 3), "channel": (2, 3), "batch": (0, 1, 2, 3)}[
+            self.range
+        ]
+        spread = images.amax(over, keepdim=True) - images.amin(over, keepdim=True)
+        field = torch.empty_like(images).normal_(generator=generator)
+        return torch.addcmul(images, field, spread, value=self.strength)
+
+
+@dataclass(frozen=True)
+class NeighborhoodNoise:
+    r"""Every pixel moves uniformly within a radius (Eq. 8-9).
+
+    With :math:`u = (U(0,1) - 0.5)/0.5`, uniform in [-1, 1):
+
+    * ``form="multiplicative"`` (Eq. 9 with its brackets restored): :math:`I\,(1 + \mu_N u)`;
+    * ``form="additive"`` ("a neighborhood of a pixel with a radius"): :math:`I + \mu_N u`,
+      the radius in units of the standardised image.
+
+    Args:
+        strength: :math:`\mu_N \ge 0`; the paper uses 1.0.
+        form: which of the two readings.
+
+    Called with images ``(B, C, H, W)``, floating point, standardised; returns the same shape and
+    dtype. Nothing is clipped.
+
+    Raises:
+        ValueError: strength negative or not finite; unknown form.
+    """
+
+    strength: float = 1.0
+    form: Form = "multiplicative"
+
+    def __post_init__(self) -> None:
+        _check_strength(self.strength)
+        _check_choice("form", self.form, get_args(Form))
+
+    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        field = torch.empty_like(images).uniform_(-1.0, 1.0, generator=generator)
+        scale = images if self.form == "multiplicative" else torch.ones_like(images)
+        return torch.addcmul(images, field, scale, value=self.strength)
+
+
+Noise = GaussianNoise | NeighborhoodNoise
+NOISES: dict[str, type[GaussianNoise] | type[NeighborhoodNoise]] = {
+    "gaussian": GaussianNoise,
+    "neighborhood": NeighborhoodNoise,
+}
+
+
+def make_noise(
+    name: str,
+    strength: float,
+    noise_range: Range = "image",
+    noise_form: Form = "multiplicative",
+) -> Noise:
+    """A noise by name, given the options of both kinds; ValueError, listing the names, for any other."""
+    if name not in NOISES:
+        raise ValueError(f"noise (={name!r}) must be one of {', '.join(NOISES)}")
+    if name == "gaussian":
+        return GaussianNoise(strength, noise_range)
+    return NeighborhoodNoise(strength, noise_form)
+
+
+def fixed_noise(noise: Noise, images: Tensor, ids: Tensor, seed: int) -> Tensor:
+    """The same noise for the same image every time: noise drawn once, as in Section 3.1.
+
+    Args:
+        noise: the noise to draw.
+        images: ``(B, C, H, W)``, standardised.
+        ids: ``(B,)`` integer positions of the images in their data set.
+        seed: of the run; another seed draws another field for every image.
+
+    Returns:
+        Noisy images of the same shape; a row depends on its image, its id and the seed alone.
+    """
+    return torch.cat([
+        noise(image[None], _generator(image.device, seed, number))
+        for image, number in zip(images, _integers(ids), strict=True)
+    ])
+
+
+def _integers(ids: Tensor) -> Iterable[int]:
+    return (int(number) for number in ids.tolist())
+
+
+def _generator(device: torch.device, seed: int, number: int) -> torch.Generator:
+    # Neighbouring seeds give unrelated streams once they are spread by a large odd constant.
+    mixed = ((seed + 1) * 0x9E3779B97F4A7C15 + number * 0xBF58476D1CE4E5B9) % 2**63
+    return torch.Generator(device).manual_seed(mixed)
+
+
+def _check_strength(strength: float) -> None:
+    if not (math.isfinite(strength) and strength >= 0):
+        raise ValueError(f"noise strength (={strength}) must be a finite number of at least 0")
+
+
+def _check_choice(name: str, value: str, valid: tuple[str, ...]) -> None:
+    if value not in valid:
+        raise ValueError(f"{name} (={value!r}) must be one of {', '.join(valid)}")

@@ -1,0 +1,261 @@
+"""A run: its parameters name a folder, which holds all that came of them.
+
+    runs/birds48-smallcnn-innt-gaussian0.15-s0-1f2e3d4c/
+        run.json              parameters, data fingerprint, versions, device, timings
+        history.csv           one row an epoch
+        weights.safetensors   the trained network
+        state.pt              only while unfinished
+        evaluation-<...>.csv  one row a test image, see innt_lib.evaluation
+
+A finished run is never trained again; an interrupted one goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock
+from safetensors.torch import save
+from tqdm.auto import tqdm
+
+from innt_lib import data, environment, models, paths
+from innt_lib.evaluation import Reading, evaluate
+from innt_lib.files import write
+from innt_lib.noise import Noise
+from innt_lib.training import Settings, pick_device, train
+
+# Parameters that a method does not use do not tell its runs apart.
+_UNUSED = {
+    "baseline": (
+        "noise", "strength", "noise_range", "noise_form", "resample", "forward", "lambda_", "tau",
+        "norm",
+    ),
+    "nt": ("lambda_", "tau", "norm"),
+    "nt_weighted": ("tau", "norm"),
+    "innt_origin": ("lambda_",),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Settings):
+    """One training: what :class:`Settings` says, of which network, on which data.
+
+    Args:
+        dataset: ``"birds"``, ``"cub200"``, ``"cifar10"`` or the path of an image folder.
+        size: side of the square images in pixels.
+        network: one of ``models.NETWORKS``.
+        weights: ``"none"``, ``"imagenet"`` or a checkpoint, see :func:`models.build`.
+        split: ``"test"``; or ``"validation"`` to hold out a fifth of the training images for
+            choosing settings, and leave the test images alone.
+        train_per_class, test_per_class: at most so many images of each class; 0 for all.
+    """
+
+    dataset: str = "birds"
+    size: int = 48
+    network: str = "smallcnn"
+    weights: str = "none"
+    split: data.Split = "test"
+    train_per_class: int = 0
+    test_per_class: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.network not in models.NETWORKS:
+            known = ", ".join(models.NETWORKS)
+            raise ValueError(f"network (={self.network!r}) must be one of {known}")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The parameters that make a difference to the trained weights."""
+        unused = (*_UNUSED.get(self.method, ()), "test_per_class")
+        return {k: v for k, v in sorted(asdict(self).items()) if k not in unused}
+
+    @property
+    def name(self) -> str:
+        """Readable, with a hash of everything that makes a difference."""
+        digest = hashlib.sha256(json.dumps(self.identity).encode()).hexdigest()[:8]
+        noise = f"-{self.noise}{self.strength:g}" if self.objective().uses_noise else ""
+        dataset = re.sub(r"[^\w.]+", "_", Path(self.dataset).name)
+        return f"{dataset}{self.size}-{self.network}-{self.method}{noise}-s{self.seed}-{digest}"
+
+    @property
+    def directory(self) -> Path:
+        """Where everything about the run is kept."""
+        return paths.runs_dir() / self.name
+
+    @property
+    def finished(self) -> bool:
+        """Whether the trained network is there."""
+        return (self.directory / "run.json").is_file()
+
+    def load_data(self) -> data.Splits:
+        """The training and test images, read once a process."""
+        return _load_data(
+            self.dataset, self.size, self.split, self.train_per_class, self.test_per_class
+        )
+
+
+def grid(
+    networks: Sequence[str], methods: Sequence[str], noises: dict[str, float], seeds: int, **common: Any
+) -> list[Run]:
+    """Every cell of an experiment, seed by seed; the baseline appears once, whatever the noises.
+
+    Args:
+        networks, methods: names.
+        noises: strength by name.
+        seeds: how many; they are 0, 1, ...
+        common: further fields of :class:`Run`.
+    """
+    if seeds < 1:
+        raise ValueError(f"seeds (={seeds}) must be at least 1")
+    runs = {
+        run.name: run
+        for network in networks
+        for method in methods
+        for noise, strength in noises.items()
+        for seed in range(seeds)
+        for run in [
+            Run(network=network, method=method, noise=noise, strength=strength, seed=seed, **common)
+        ]
+    }
+    return list(runs.values())
+
+
+def ensure(runs: Run | Iterable[Run], device: str = "auto") -> None:
+    """Train what is not trained yet.
+
+    All parameters are checked, and all data read, before the first training starts. Two processes
+    that ask for the same run share it: one trains, the other waits.
+
+    Raises:
+        ValueError: bad parameters; a finished run whose data have changed since.
+        FileNotFoundError: data or checkpoint missing.
+    """
+    runs = [runs] if isinstance(runs, Run) else list(runs)
+    pick_device(device)
+    for run in runs:
+        _check(run)
+    missing = [run for run in runs if not run.finished]
+    for run in tqdm(missing, desc="runs", unit="run", disable=len(missing) < 2, leave=False):
+        run.directory.mkdir(parents=True, exist_ok=True)
+        with FileLock(run.directory / ".lock"):
+            if not run.finished:
+                _train(run, device)
+
+
+def load(run: Run, device: str = "auto") -> models.SplitNetwork:
+    """The trained network of a run, trained now if need be, in eval mode on the device."""
+    ensure(run, device)
+    network = models.build(run.network, len(run.load_data().train.classes))
+    models.load_checkpoint(network, run.directory / "weights.safetensors", name=run.network)
+    return network.to(pick_device(device)).eval()
+
+
+def history(run: Run) -> pd.DataFrame:
+    """One row an epoch of a finished run; the columns are those of :func:`training.train`."""
+    return pd.read_csv(run.directory / "history.csv")
+
+
+def evaluation(
+    run: Run,
+    noise: Noise,
+    *,
+    cam: str = "gradcam",
+    reading: Reading | None = None,
+    device: str = "auto",
+) -> pd.DataFrame:
+    """Every test image of a run under a noise, measured now or read from the run's folder.
+
+    Columns as in :func:`innt_lib.evaluation.evaluate`.
+    """
+    reading = reading or Reading()
+    what = {
+        "noise": type(noise).__name__, **asdict(noise), "cam": cam, **asdict(reading),
+        "test_per_class": run.test_per_class,
+    }  # fmt: skip
+    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
+    path = run.directory / f"evaluation-{cam.replace('+', 'p')}-{digest}.csv"
+    if not (run.finished and path.is_file()):
+        network = load(run, device)
+        with FileLock(run.directory / ".lock"):
+            if not path.is_file():
+                test = run.load_data().test
+                table = evaluate(network, test, noise, cam=cam, reading=reading, label=run.name)
+                text = table.to_csv(index=False)
+                write(path, lambda stream: stream.write(text.encode()))
+    return pd.read_csv(path)
+
+
+def collect() -> pd.DataFrame:
+    """One row for every finished run on this machine: its parameters, timing, last epoch, name."""
+    rows = []
+    for path in sorted(paths.runs_dir().glob("*/run.json")):
+        record = json.loads(path.read_text())
+        last = pd.read_csv(path.parent / "history.csv").iloc[-1].to_dict()
+        rows.append(
+            {"run": path.parent.name} | record["parameters"] | {"seconds": record["seconds"]} | last
+        )
+    return pd.DataFrame(rows)
+
+
+def _check(run: Run) -> None:
+    if run.finished:
+        known = json.loads((run.directory / "run.json").read_text())["data"]["train"]
+        if known != (now := run.load_data().train.fingerprint):
+            raise ValueError(
+                f"the data of {run.dataset!r} changed since {run.directory} was trained "
+                f"({known} then, {now} now); remove that folder to train anew"
+            )
+        return
+    classes = len(run.load_data().train.classes)
+    if run.weights not in ("none", "imagenet"):
+        models.build(run.network, classes, run.weights)
+    _check_size(run.network, run.size)
+
+
+@functools.cache
+def _check_size(network: str, size: int) -> None:
+    models.check_size(models.build(network, 2), size, network)
+
+
+@functools.lru_cache(maxsize=4)
+def _load_data(
+    dataset: str, size: int, split: data.Split, train_per_class: int, test_per_class: int
+) -> data.Splits:
+    return data.load(
+        dataset, size, split=split, train_per_class=train_per_class, test_per_class=test_per_class
+    )
+
+
+def _train(run: Run, device: str) -> None:
+    splits = run.load_data()
+    network = models.build(run.network, len(splits.train.classes), run.weights, run.seed)
+    state = run.directory / "state.pt"
+    started = time.perf_counter()
+    table = train(
+        network, splits.train, run, monitor=splits.test, device=device, state=state, label=run.name
+    )
+    record = {
+        "parameters": asdict(run),
+        "data": {"train": splits.train.fingerprint, "images": len(splits.train)},
+        "seconds": round(time.perf_counter() - started, 2),
+        "device": environment.device_name(pick_device(device)),
+        "versions": environment.versions(),
+    }
+    tensors = {k: v.cpu().contiguous() for k, v in network.state_dict().items()}
+    weights, text = save(tensors), table.to_csv(index=False)
+    write(run.directory / "weights.safetensors", lambda stream: stream.write(weights))
+    write(run.directory / "history.csv", lambda stream: stream.write(text.encode()))
+    # run.json comes last: its presence is what makes the run finished.
+    content = json.dumps(record, indent=2) + "\n"
+    write(run.directory / "run.json", lambda stream: stream.write(content.encode()))
+    state.unlink(missing_ok=True)

@@ -1,0 +1,356 @@
+"""The training loop: one for every method, network and device.
+
+Images stay one uint8 array; each batch is standardised, augmented and noised on the device, and the
+clean and noisy halves go through the network together. Given the same settings, the weights are
+the same bit for bit on CPU, also after an interruption.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from innt_lib.augment import augmentation, transform
+from innt_lib.data import ImageSet, standardise
+from innt_lib.files import write
+from innt_lib.losses import Loss, Norm, Objective
+from innt_lib.models import SplitNetwork
+from innt_lib.noise import Form, Noise, Range, fixed_noise, make_noise
+
+Forward = Literal["joint", "separate"]
+Precision = Literal["float32", "bfloat16"]
+
+
+class DivergenceError(RuntimeError):
+    """The loss became infinite or NaN; the message says where and what to try."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a network is trained; the defaults are the paper's (Table 2, Section 4.2).
+
+    Args:
+        method: one of ``losses.METHODS``.
+        noise: ``"gaussian"`` or ``"neighborhood"`` (``"none"`` for the baseline).
+        strength: of the noise, at least 0; mu_G or mu_N.
+        noise_range, noise_form: see :mod:`innt_lib.noise`.
+        resample: noise drawn anew for every batch (Section 3.4), or once per image (Section 3.1).
+        forward: clean and noisy images in one ``"joint"`` pass, so that batch normalisation sees
+            both, or in ``"separate"`` passes.
+        lambda_, tau, norm: of Eq. 14 and Eq. 5, see :class:`innt_lib.losses.Objective`.
+        epochs, batch_size: a last incomplete batch is left out.
+        learning_rate: of Adam, otherwise with its default settings.
+        rotation, flip: augmentation: degrees to either side, and mirroring half of the images.
+        seed: of initialisation, data order, augmentation and noise.
+        precision: ``"bfloat16"`` runs the network under autocast, the losses in float32.
+
+    Raises:
+        ValueError: any value outside its range.
+    """
+
+    method: str = "innt"
+    noise: str = "gaussian"
+    strength: float = 0.15
+    noise_range: Range = "image"
+    noise_form: Form = "multiplicative"
+    resample: bool = True
+    forward: Forward = "joint"
+    lambda_: float = 0.7
+    tau: float = 2e-3
+    norm: Norm = "batch"
+    epochs: int = 30
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    rotation: float = 15.0
+    flip: bool = True
+    seed: int = 0
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        if self.objective().uses_noise:
+            self.make_noise()
+        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} (={getattr(self, name)}) must be at least {least}")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ValueError(f"learning_rate (={self.learning_rate}) must be a positive number")
+        if not 0 <= self.rotation <= 180:
+            raise ValueError(f"rotation (={self.rotation}) must lie between 0 and 180 degrees")
+        for name, valid in (("forward", get_args(Forward)), ("precision", get_args(Precision))):
+            if getattr(self, name) not in valid:
+                value = getattr(self, name)
+                raise ValueError(f"{name} (={value!r}) must be one of {', '.join(valid)}")
+
+    def objective(self) -> Objective:
+        """The loss these settings train on."""
+        return Objective(self.method, self.lambda_, self.tau, self.norm)
+
+    def make_noise(self) -> Noise:
+        """The noise these settings train with."""
+        return make_noise(self.noise, self.strength, self.noise_range, self.noise_form)
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """``"auto"``: the GPU if there is one; else the device named, which must exist (ValueError)."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device (={device!r}) must be auto, cpu or cuda") from None
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device (={device!r}) was asked for, but this machine has no CUDA GPU")
+    return chosen
+
+
+def train(
+    network: SplitNetwork,
+    images: ImageSet,
+    settings: Settings,
+    *,
+    monitor: ImageSet | None = None,
+    device: str = "auto",
+    state: Path | None = None,
+    label: str = "training",
+) -> pd.DataFrame:
+    """Train a network in place.
+
+    Args:
+        network: random or pretrained; ends on the device, in eval mode.
+        images: the training images.
+        settings: see :class:`Settings`.
+        monitor: images whose accuracy is measured after every epoch; at most 256 are used.
+        device: see :func:`pick_device`.
+        state: where to keep the state after every epoch; if the file exists, training goes on
+            from it. It is left in place at the end.
+        label: of the progress bar.
+
+    Returns:
+        One row an epoch: ``epoch``; means over the steps of ``loss`` and its parts ``clean``,
+        ``noise``, ``reg``; ``train_clean``, ``train_noisy``, ``test_clean``, ``test_noisy``: top-1
+        accuracies in [0, 1] (NaN where there is no noise or no monitor).
+
+    Raises:
+        ValueError: batch larger than the training set, or of 1 with batch normalisation.
+        DivergenceError: the loss became infinite or NaN.
+    """
+    _check(network, images, settings)
+    loop = _Loop(network, images, settings, pick_device(device))
+    if state is not None and state.exists():
+        loop.restore(state)
+    sample = None if monitor is None else _sample(monitor, 256)
+    bar = tqdm(
+        total=settings.epochs, initial=loop.epoch, desc=label, unit="epoch", mininterval=1, leave=False
+    )
+    # Dropout draws from the global generators: they are borrowed, and given back as they were.
+    with bar, torch.random.fork_rng(devices=_cuda(loop.device)):
+        loop.seed_global()
+        while loop.epoch < settings.epochs:
+            row = loop.run_epoch()
+            if sample is not None:
+                row |= loop.measure(sample)
+            loop.history.append(row)
+            if state is not None:
+                loop.save(state)
+            bar.set_postfix(loss=f"{row['loss']:.3f}", accuracy=f"{row['train_clean']:.2f}")
+            bar.update()
+    network.eval()
+    return pd.DataFrame(loop.history)
+
+
+@dataclass
+class _Loop:
+    """Everything that a resumed training must find as it was."""
+
+    network: SplitNetwork
+    images: ImageSet
+    settings: Settings
+    device: torch.device
+    epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    global_state: dict[str, Tensor] | None = None
+
+    def __post_init__(self) -> None:
+        settings, device = self.settings, self.device
+        self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.objective = settings.objective()
+        self.noise = settings.make_noise() if self.objective.uses_noise else None
+        self.pixels = _resident(self.images, device)
+        self.labels = torch.from_numpy(self.images.labels).to(device)
+        self.optimizer = torch.optim.Adam(
+            self.network.parameters(), lr=settings.learning_rate, fused=device.type == "cuda"
+        )
+        # Separate streams: another augmentation or noise must not change the order of the data.
+        self.generators = {
+            "order": torch.Generator().manual_seed(3 * settings.seed),
+            "augment": torch.Generator(device).manual_seed(3 * settings.seed + 1),
+            "noise": torch.Generator(device).manual_seed(3 * settings.seed + 2),
+        }
+
+    def run_epoch(self) -> dict[str, float]:
+        self.network.train()
+        size = self.settings.batch_size
+        order = torch.randperm(len(self.images), generator=self.generators["order"])
+        steps = len(order) // size
+        log = torch.zeros(steps, 6, device=self.device)  # read once: no waiting inside the epoch
+        for step in range(steps):
+            log[step] = self.step(order[step * size : (step + 1) * size])
+        losses = log[:, 0].cpu()
+        if not losses.isfinite().all():
+            step = int((~losses.isfinite()).nonzero()[0])
+            raise DivergenceError(
+                f"the loss became {losses[step]} in epoch {self.epoch + 1}, step {step + 1} of "
+                f"{steps}, at learning rate {self.settings.learning_rate:g}; try a smaller "
+                "learning_rate, a smaller tau or weaker noise"
+            )
+        self.epoch += 1
+        names = ("loss", "clean", "noise", "reg", "train_clean", "train_noisy")
+        row = dict(zip(names, log.double().mean(0).tolist(), strict=True))
+        if self.noise is None:
+            row |= dict.fromkeys(("noise", "reg", "train_noisy"), math.nan)
+        return {"epoch": self.epoch} | row
+
+    def step(self, indices: Tensor) -> Tensor:
+        """One optimiser step; returns loss, its three parts and both accuracies, on the device."""
+        labels = self.labels[indices.to(self.device)]
+        clean = standardise(self.pixels[indices.to(self.pixels.device)].to(self.device))
+        clean, noisy = self.views(clean, indices)
+        with _autocast(self.device, self.settings.precision):
+            clean_out, noisy_out = self.forward(clean, noisy)
+            loss = self.objective(labels, *clean_out, *noisy_out)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.total.backward()
+        self.optimizer.step()
+        with torch.no_grad():
+            return torch.stack([
+                *(part.detach() for part in _parts(loss)),
+                _accuracy(clean_out[0], labels),
+                _accuracy(noisy_out[0] if noisy_out else None, labels),
+            ])
+
+    def views(self, clean: Tensor, indices: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The augmented clean batch and its noisy copy, both seen from the same angle."""
+        settings, generator = self.settings, self.generators["augment"]
+        matrix = augmentation(len(clean), settings.rotation, settings.flip, generator)
+        if self.noise is None:
+            return transform(clean, matrix), None
+        if settings.resample:
+            clean = transform(clean, matrix)
+            return clean, self.noise(clean, self.generators["noise"])
+        # Noise drawn once belongs to the stored image, so it turns with it.
+        noisy = fixed_noise(self.noise, clean, indices, settings.seed)
+        return transform(clean, matrix), transform(noisy, matrix)
+
+    def forward(
+        self, clean: Tensor, noisy: Tensor | None
+    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, ...]]:
+        """Logits and maps of the clean and of the noisy images (the latter empty without noise)."""
+        network = self.network
+        if noisy is None:
+            maps = network.features(clean)
+            return (network.head(maps), maps), ()
+        if self.settings.forward == "joint":
+            maps = network.features(torch.cat([clean, noisy]))
+            logits = network.head(maps)
+            (c_logits, n_logits), (c_maps, n_maps) = logits.chunk(2), maps.chunk(2)
+            return (c_logits, c_maps), (n_logits, n_maps)
+        c_maps, n_maps = network.features(clean), network.features(noisy)
+        return (network.head(c_maps), c_maps), (network.head(n_maps), n_maps)
+
+    @torch.no_grad()
+    def measure(self, images: ImageSet) -> dict[str, float]:
+        """Top-1 accuracy on clean images and on their noisy copies (the same after every epoch)."""
+        self.network.eval()
+        hits = torch.zeros(2, dtype=torch.float64)
+        for start in range(0, len(images), 64):
+            part = images.select(range(start, min(start + 64, len(images))))
+            labels = torch.from_numpy(part.labels).to(self.device)
+            clean = standardise(_resident(part, self.device))
+            ids = torch.arange(start, start + len(part))
+            noisy = None if self.noise is None else fixed_noise(self.noise, clean, ids, 0)
+            with _autocast(self.device, self.settings.precision):
+                for i, batch in enumerate((clean, noisy)):
+                    logits = None if batch is None else self.network(batch)
+                    hits[i] += len(part) * _accuracy(logits, labels).cpu()
+        clean_accuracy, noisy_accuracy = (hits / len(images)).tolist()
+        nothing = self.noise is None
+        return {"test_clean": clean_accuracy, "test_noisy": math.nan if nothing else noisy_accuracy}
+
+    # --- state -----------------------------------------------------------------------------------
+
+    def seed_global(self) -> None:
+        torch.manual_seed(self.settings.seed)
+        if self.global_state is not None:
+            torch.set_rng_state(self.global_state["cpu"])
+            if "cuda" in self.global_state:
+                torch.cuda.set_rng_state(self.global_state["cuda"], self.device)
+
+    def save(self, path: Path) -> None:
+        state: dict[str, Any] = {
+            "epoch": self.epoch,
+            "history": self.history,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generators": {name: g.get_state() for name, g in self.generators.items()},
+            "global": {"cpu": torch.get_rng_state()},
+        }
+        if self.device.type == "cuda":
+            state["global"]["cuda"] = torch.cuda.get_rng_state(self.device)
+        write(path, lambda stream: torch.save(state, stream))
+
+    def restore(self, path: Path) -> None:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        self.epoch, self.history = state["epoch"], state["history"]
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for name, generator in self.generators.items():
+            generator.set_state(state["generators"][name])
+        self.global_state = state["global"]
+
+
+def _check(network: SplitNetwork, images: ImageSet, settings: Settings) -> None:
+    if settings.batch_size > len(images):
+        raise ValueError(
+            f"batch_size (={settings.batch_size}) is larger than the training set ({len(images)})"
+        )
+    normalised = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())
+    if settings.batch_size == 1 and normalised:
+        raise ValueError("batch_size (=1) does not work with batch normalisation; use at least 2")
+
+
+def _resident(images: ImageSet, device: torch.device) -> Tensor:
+    """The uint8 pixels, on the device if they take less than half of its free memory."""
+    pixels = images.tensor()
+    if device.type == "cuda" and pixels.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
+        return pixels.to(device)
+    return pixels
+
+
+def _sample(images: ImageSet, most: int) -> ImageSet:
+    step = max(1, math.ceil(len(images) / most))
+    return images.select(range(0, len(images), step))
+
+
+def _parts(loss: Loss) -> tuple[Tensor, ...]:
+    return loss.total, loss.clean, loss.noise, loss.reg
+
+
+def _accuracy(logits: Tensor | None, labels: Tensor) -> Tensor:
+    if logits is None:
+        return torch.zeros((), device=labels.device)
+    return (logits.argmax(1) == labels).float().mean()
+
+
+def _autocast(device: torch.device, precision: str) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def _cuda(device: torch.device) -> list[torch.device]:
+    return [device] if device.type == "cuda" else []
