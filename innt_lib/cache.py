@@ -207,8 +207,12 @@ def _in_threads(work: Callable[[T], R], items: Iterable[T], title: str) -> list[
     Image.init()  # not in the threads: the first to find a rare format would race the others
     items = list(items)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        results = pool.map(work, items)
-        return list(tqdm(results, title, len(items), unit="image", leave=False, delay=0.5))
+        try:
+            results = pool.map(work, items)
+            return list(tqdm(results, title, len(items), unit="image", leave=False, delay=0.5))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # an error or Ctrl-C need not wait for the rest
+            raise
 
 
 def _open(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
+
+from innt_lib.files import write
 
 
 class SplitNetwork(nn.Module):
@@ -103,6 +105,12 @@ def load_checkpoint(
                 "the convolutional part alone)"
             )
     network.load_state_dict(found, strict=False)
+
+
+def save_checkpoint(network: nn.Module, path: Path) -> None:
+    """Write a network's weights as safetensors, whole or not at all; :func:`build` reads them."""
+    content = save({k: v.cpu().contiguous() for k, v in network.state_dict().items()})
+    write(path, lambda stream: stream.write(content))
 
 
 def map_size(network: SplitNetwork, size: int) -> int:

@@ -48,7 +48,7 @@ class GaussianNoise:
             self.range
         ]
         spread = images.amax(over, keepdim=True) - images.amin(over, keepdim=True)
-        field = torch.empty_like(images).normal_(generator=generator)
+        field = _empty(images).normal_(generator=generator)
         return torch.addcmul(images, field, spread, value=self.strength)
 
 
@@ -81,7 +81,7 @@ class NeighborhoodNoise:
         _check_choice("form", self.form, get_args(Form))
 
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        field = torch.empty_like(images).uniform_(-1.0, 1.0, generator=generator)
+        field = _empty(images).uniform_(-1.0, 1.0, generator=generator)
         scale = images if self.form == "multiplicative" else torch.ones_like(images)
         return torch.addcmul(images, field, scale, value=self.strength)
 
@@ -123,6 +123,11 @@ def fixed_noise(noise: Noise, images: Tensor, ids: Tensor, seed: int) -> Tensor:
         noise(image[None], _generator(image.device, seed, number))
         for image, number in zip(images, _integers(ids), strict=True)
     ])
+
+
+def _empty(images: Tensor) -> Tensor:
+    # Always contiguous: the same draws land on the same pixels whatever the layout of the images.
+    return torch.empty(images.shape, dtype=images.dtype, device=images.device)
 
 
 def _integers(ids: Tensor) -> Iterable[int]:

@@ -25,7 +25,6 @@ from typing import Any
 import pandas as pd
 import torch
 from filelock import FileLock
-from safetensors.torch import save
 from tqdm.auto import tqdm
 
 from innt_lib import data, environment, models, paths
@@ -306,9 +305,8 @@ def _train(run: Run, device: str) -> None:
         "device": environment.device_name(pick_device(device)),
         "versions": environment.versions(),
     }
-    tensors = {k: v.cpu().contiguous() for k, v in network.state_dict().items()}
-    weights, text = save(tensors), table.to_csv(index=False)
-    write(run.directory / "weights.safetensors", lambda stream: stream.write(weights))
+    models.save_checkpoint(network, run.directory / "weights.safetensors")
+    text = table.to_csv(index=False)
     write(run.directory / "history.csv", lambda stream: stream.write(text.encode()))
     # run.json comes last: its presence is what makes the run finished.
     content = json.dumps(record, indent=2) + "\n"

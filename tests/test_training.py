@@ -1,0 +1,203 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from innt_lib import augment
+from innt_lib.data import standardise
+from innt_lib.models import build
+from innt_lib.training import DivergenceError, Settings, _Loop, pick_device, train
+
+QUICK = Settings(epochs=2, batch_size=4, tau=0.01)
+
+
+def fit(images, settings=QUICK, **options):
+    network = build("smallcnn", 3, seed=settings.seed)
+    return network, train(network, images, settings, **options)
+
+
+def weights(network):
+    return torch.cat([p.flatten() for p in network.state_dict().values()]).double()
+
+
+@pytest.mark.parametrize("method", ["baseline", "nt", "nt_weighted", "innt_origin", "innt"])
+def test_every_method_learns_and_reports(tiny_images, method):
+    settings = dataclasses.replace(QUICK, method=method, epochs=12)
+    network, history = fit(tiny_images, settings, monitor=tiny_images)
+    assert list(history["epoch"]) == list(range(1, 13))
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+    assert history["test_clean"].iloc[-1] > 0.6
+    assert history["reg"].isna().all() == (method == "baseline")
+    assert not network.training
+
+
+def test_one_step_is_the_step_one_would_write(tiny_images):
+    """The loop's loss and gradients against Eq. 14 written out in the plain way."""
+    settings = dataclasses.replace(QUICK, batch_size=12, rotation=0.0, flip=False)
+    network, reference = build("smallcnn", 3), build("smallcnn", 3)
+    for net in (network, reference):
+        net.head[2].p = 0.0  # dropout would draw differently
+    loop = _Loop(network, tiny_images, settings, torch.device("cpu"))
+    loop.network.train()
+    logged = loop.step(torch.arange(12))
+
+    clean = standardise(tiny_images.tensor())
+    noisy = settings.make_noise()(clean, torch.Generator().manual_seed(3 * settings.seed + 2))
+    labels = torch.from_numpy(tiny_images.labels)
+    reference.train()
+    a = reference.features(torch.cat([clean, noisy]))
+    logits = reference.head(a)
+    cross_entropy = nn.CrossEntropyLoss()
+    loss = 0.7 * cross_entropy(logits[:12], labels) + 0.3 * cross_entropy(logits[12:], labels)
+    loss = loss + torch.log(settings.tau * (a[:12] - a[12:]).norm() + 1)
+    loss.backward()
+    assert float(logged[0]) == pytest.approx(float(loss.detach()), rel=1e-5)
+    # Gradients, not weights: Adam's first step is all sign.
+    for ours, plain in zip(network.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, plain.grad, rtol=1e-3, atol=1e-5)
+
+
+def test_same_seed_same_bits_other_seed_other_weights(tiny_images):
+    torch.manual_seed(1)
+    one, first = fit(tiny_images)
+    torch.manual_seed(2)  # the global state must not matter
+    two, second = fit(tiny_images)
+    assert torch.equal(weights(one), weights(two))
+    assert first.equals(second)
+    other, _ = fit(tiny_images, dataclasses.replace(QUICK, seed=1))
+    assert not torch.equal(weights(one), weights(other))
+
+
+def test_the_global_random_state_is_left_alone(tiny_images):
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    fit(tiny_images)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "nt", "resample": False}, {"precision": "bfloat16"}])
+def test_interrupted_and_resumed_ends_with_the_same_bits(tiny_images, tmp_path, options):
+    settings = dataclasses.replace(QUICK, epochs=4, **options)
+    whole, history = fit(tiny_images, settings, monitor=tiny_images)
+    state = tmp_path / "state.pt"
+
+    network = build("smallcnn", 3)
+    first = dataclasses.replace(settings, epochs=2)
+    train(network, tiny_images, first, monitor=tiny_images, state=state)
+    resumed, again = fit(tiny_images, settings, monitor=tiny_images, state=state)
+    assert torch.equal(weights(whole), weights(resumed))
+    assert history.equals(again)
+
+
+def test_forward_modes_differ_only_by_batch_normalisation(tiny_images):
+    losses = {}
+    for forward in ("joint", "separate"):
+        network = build("smallcnn", 3)
+        for module in network.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        settings = dataclasses.replace(QUICK, forward=forward)
+        loop = _Loop(network, tiny_images, settings, torch.device("cpu"))
+        loop.network.eval()  # running statistics: the same for both
+        losses[forward] = loop.step(torch.arange(4))
+        loop.network.train()
+        losses[forward, "train"] = loop.step(torch.arange(4))
+    torch.testing.assert_close(losses["joint"], losses["separate"])
+    assert not torch.allclose(losses["joint", "train"], losses["separate", "train"])
+
+
+def test_noise_drawn_once_turns_with_the_picture_and_returns_every_epoch(tiny_images):
+    settings = dataclasses.replace(QUICK, resample=False, rotation=0.0, flip=False)
+    loop = _Loop(build("smallcnn", 3), tiny_images, settings, torch.device("cpu"))
+    clean = standardise(tiny_images.tensor())[:4]
+    first = loop.views(clean, torch.arange(4))[1]
+    assert torch.equal(first, loop.views(clean, torch.arange(4))[1])
+    settings = dataclasses.replace(settings, resample=True)
+    loop = _Loop(build("smallcnn", 3), tiny_images, settings, torch.device("cpu"))
+    first = loop.views(clean, torch.arange(4))[1]
+    assert not torch.equal(first, loop.views(clean, torch.arange(4))[1])
+
+
+def test_an_incomplete_last_batch_is_left_out(tiny_images):
+    loop = _Loop(
+        build("smallcnn", 3), tiny_images, dataclasses.replace(QUICK, batch_size=5), torch.device("cpu")
+    )
+    seen = []
+    loop.step = lambda indices: seen.append(len(indices)) or torch.zeros(6)
+    loop.run_epoch()
+    assert seen == [5, 5]
+
+
+def test_divergence_says_where_and_what_to_try(tiny_images, tmp_path):
+    settings = dataclasses.replace(QUICK, learning_rate=1e30, epochs=3)
+    state = tmp_path / "state.pt"
+    with pytest.raises(DivergenceError, match=r"epoch \d, step \d of 3.*1e\+30; try a smaller"):
+        fit(tiny_images, settings, state=state)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"noise": "salt"}, "'salt'.*gaussian, neighborhood"),
+        ({"strength": -1.0}, "strength .=-1.0."),
+        ({"epochs": 0}, "epochs .=0."),
+        ({"seed": -1}, "seed .=-1."),
+        ({"learning_rate": math.nan}, "learning_rate .=nan."),
+        ({"rotation": 200.0}, "rotation .=200.0."),
+        ({"forward": "both"}, "'both'.*joint, separate"),
+        ({"precision": "float16"}, "'float16'.*float32, bfloat16"),
+        ({"lambda_": 1.5}, "lambda .=1.5."),
+        ({"tau": 0.0}, "tau .=0.0."),
+        ({"method": "xyz"}, "'xyz'.*baseline"),
+    ],
+)
+def test_bad_settings_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        Settings(**options)
+
+
+def test_batches_that_cannot_work_are_refused(tiny_images):
+    with pytest.raises(ValueError, match="batch_size .=1. does not work with batch norm"):
+        fit(tiny_images, dataclasses.replace(QUICK, batch_size=1))
+    with pytest.raises(ValueError, match="batch_size .=13. is larger than the training set .12."):
+        fit(tiny_images, dataclasses.replace(QUICK, batch_size=13))
+
+
+def test_devices(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device().type == "cpu"
+    with pytest.raises(ValueError, match="'cuda'.*no CUDA GPU"):
+        pick_device("cuda")
+    with pytest.raises(ValueError, match="'gpu'.*auto, cpu or cuda"):
+        pick_device("gpu")
+
+
+# --- augmentation --------------------------------------------------------------------------------
+
+
+def test_no_rotation_no_flip_is_the_identity():
+    images = torch.randn(3, 3, 9, 9)
+    matrices = augment.augmentation(3, 0.0, False, torch.Generator())
+    torch.testing.assert_close(augment.transform(images, matrices), images, atol=1e-5, rtol=0)
+
+
+def test_flip_mirrors_half_and_a_quarter_turn_is_rot90():
+    images = torch.randn(1, 1, 8, 8)
+    mirror = torch.tensor([[[-1.0, 0], [0, 1]]])
+    torch.testing.assert_close(augment.transform(images, mirror), images.flip(3), atol=1e-5, rtol=0)
+    turn = torch.tensor([[[0.0, -1], [1, 0]]])
+    turned = augment.transform(images, turn)
+    expected = [torch.rot90(images, k, (2, 3)) for k in (1, 3)]
+    assert any(torch.allclose(turned, e, atol=1e-5) for e in expected)
+    matrices = augment.augmentation(4000, 0.0, True, torch.Generator().manual_seed(0))
+    assert (matrices[:, 0, 0] < 0).float().mean().item() == pytest.approx(0.5, abs=0.03)
+
+
+def test_angles_fill_the_range():
+    matrices = augment.augmentation(4000, 15.0, False, torch.Generator().manual_seed(0))
+    angles = torch.rad2deg(torch.atan2(matrices[:, 1, 0], matrices[:, 1, 1])).numpy()
+    assert np.abs(angles).max() <= 15.001
+    assert np.percentile(angles, [5, 95]) == pytest.approx([-13.5, 13.5], abs=0.6)
