@@ -19,7 +19,9 @@ def augmentation(count: int, degrees: float, flip: bool, generator: torch.Genera
     angle = (2 * draws[0] - 1) * math.radians(degrees)
     mirror = torch.where(draws[1] < 0.5, -1.0, 1.0) if flip else torch.ones_like(angle)
     cos, sin = angle.cos(), angle.sin()
-    return torch.stack([torch.stack([mirror * cos, -sin], 1), torch.stack([mirror * sin, cos], 1)], 1)
+    return torch.stack(
+        [torch.stack([mirror * cos, -sin], 1), torch.stack([mirror * sin, cos], 1)], 1
+    )
 
 
 def transform(images: Tensor, matrices: Tensor) -> Tensor:

@@ -176,7 +176,9 @@ def write_birds(
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        _write(temporary, species, (train_per_species, test_per_species), size, seed, background_bias)
+        _write(
+            temporary, species, (train_per_species, test_per_species), size, seed, background_bias
+        )
         temporary.chmod(0o755)
         os.rename(temporary, folder)
     except BaseException:
@@ -199,7 +201,9 @@ def _write(
         for is_train, count in ((1, counts[0]), (0, counts[1]))
         for copy in range(count)
     ]
-    for image_id, (number, is_train, copy) in enumerate(tqdm(todo, desc="drawing birds", leave=False), 1):
+    for image_id, (number, is_train, copy) in enumerate(
+        tqdm(todo, desc="drawing birds", leave=False), 1
+    ):
         rng = np.random.default_rng([seed, number, is_train, copy])
         bird = draw_bird(number, rng, size=size, background_bias=bias)
         part = "train" if is_train else "test"
@@ -259,11 +263,15 @@ def _background(kind: int, size: int, rng: np.random.Generator) -> Image.Image:
     scene = Image.fromarray((dark + field[..., None] * (light - dark)).round().astype(np.uint8))
     draw = ImageDraw.Draw(scene)
     for _ in range(int(rng.integers(2, 7))):
-        tone = tuple(int(v) for v in rng.uniform(0.55, 1.1) * (dark + rng.random() * (light - dark)) // 1)
+        tone = tuple(
+            int(v) for v in rng.uniform(0.55, 1.1) * (dark + rng.random() * (light - dark)) // 1
+        )
         x, y = rng.uniform(0, size, 2)
         if rng.random() < 0.5:
             reach = rng.normal(0, 0.5 * size, 2)
-            draw.line((x, y, x + reach[0], y + reach[1]), tone, int(size * rng.uniform(0.008, 0.03)))
+            draw.line(
+                (x, y, x + reach[0], y + reach[1]), tone, int(size * rng.uniform(0.008, 0.03))
+            )
         else:
             a, b = size * rng.uniform(0.02, 0.09, 2)
             draw.ellipse((x - a, y - b, x + a, y + b), tone)
@@ -314,8 +322,13 @@ def _draw(draw: ImageDraw.ImageDraw, kind: Species, place: Place, rng: np.random
     elif kind.crown == "crest":
         shape([(0.5, -0.4), (0.36, -0.45), (0.14, -0.66), (0.24, -0.34)], body)
         shape([(0.44, -0.43), (0.34, -0.47), (0.16, -0.64), (0.28, -0.42)], dark)
-    length, thickness = {"short": (0.14, 0.04), "long": (0.34, 0.035), "thick": (0.16, 0.085)}[kind.beak]
-    shape([(0.56, -0.27 - thickness), (0.57 + length, -0.25), (0.56, -0.25 + thickness)], (226, 150, 50))
+    length, thickness = {"short": (0.14, 0.04), "long": (0.34, 0.035), "thick": (0.16, 0.085)}[
+        kind.beak
+    ]
+    shape(
+        [(0.56, -0.27 - thickness), (0.57 + length, -0.25), (0.56, -0.25 + thickness)],
+        (226, 150, 50),
+    )
     oval(0.47, -0.31, 0.045, 0.045, light)
     oval(0.475, -0.31, 0.03, 0.03, (12, 12, 12))
 

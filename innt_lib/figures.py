@@ -171,24 +171,31 @@ def noise_calibration(curves: pd.DataFrame, chosen: dict[str, Sequence[float]]) 
         part = curves[curves["noise"] == noise]
         for network in networks:
             table = _over_seeds(part[part["network"] == network], "strength", "top1")
-            ax.plot(table.index, table["mean"], marker="o", ms=3.5, label=network, color=palette[network])
-            ax.fill_between(
-                table.index, table["low"], table["high"], alpha=0.15, lw=0, color=palette[network]
+            ax.plot(
+                table.index,
+                table["mean"],
+                marker="o",
+                ms=3.5,
+                label=network,
+                color=palette[network],
             )
-        for strength in chosen.get(noise, ()):
+            low, high = table["low"].clip(0, 100), table["high"].clip(0, 100)
+            ax.fill_between(table.index, low, high, alpha=0.15, lw=0, color=palette[network])
+        for line, strength in enumerate(chosen.get(noise, ())):
             ax.axvline(strength, color="#444444", lw=0.9, ls=(0, (3, 3)), zorder=0)
             there = part[part["strength"] == strength].groupby("network")["top1"].mean()
-            lines = [f"{network} {there[network]:.0f} %" for network in networks]
+            text = [f"at {strength:g}", *(f"{n} {there[n]:.0f} %" for n in networks)]
+            height = 0.98 - line * 0.09 * (len(networks) + 1.5)
             ax.annotate(
-                f"{strength:g}:\n" + "\n".join(lines), (strength, 0.98), xytext=(4, 0),
-                textcoords="offset points", xycoords=("data", "axes fraction"),
-                va="top", fontsize=7.5, color="#444444",
+                "\n".join(text), (strength, height), xytext=(4, 0), textcoords="offset points",
+                xycoords=("data", "axes fraction"), va="top", fontsize=7.5, color="#333333",
+                bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1},
             )  # fmt: skip
         symbol = r"$\mu_G$" if noise.startswith("Gauss") else r"$\mu_N$"
         ax.set(title=noise, xlabel=f"noise strength {symbol}", ylim=(0, 100))
     first = np.atleast_1d(axes)[0]
     first.set_ylabel("top-1 accuracy (%)")
-    first.legend(loc="lower left")
+    first.legend(loc="center right")
     return figure
 
 
@@ -210,9 +217,13 @@ def training_curves(histories: pd.DataFrame, regularised: bool) -> Figure:
         reg.text(0.5, 0.5, "no noisy images\nin this method", ha="center", transform=reg.transAxes)
     for which, colour in (("clean", "#1f5fa8"), ("noisy", "#d1701f")):
         if histories[f"train_{which}"].notna().any():
-            _seed_lines(accuracy, histories, f"train_{which}", f"train, {which}", colour, ls=":", factor=100)
+            _seed_lines(
+                accuracy, histories, f"train_{which}", f"train, {which}", colour, ls=":", factor=100
+            )
         if histories[f"test_{which}"].notna().any():
-            _seed_lines(accuracy, histories, f"test_{which}", f"held out, {which}", colour, factor=100)
+            _seed_lines(
+                accuracy, histories, f"test_{which}", f"held out, {which}", colour, factor=100
+            )
     losses.set(title="cross-entropy", xlabel="epoch", ylim=(0, None))
     reg.set(title="Reg_na" + ("" if regularised else " (measured, not trained on)"), xlabel="epoch")
     accuracy.set(title="top-1 accuracy (%)", xlabel="epoch", ylim=(0, 100))
@@ -224,7 +235,13 @@ def training_curves(histories: pd.DataFrame, regularised: bool) -> Figure:
 
 
 def _seed_lines(
-    ax: Axes, table: pd.DataFrame, column: str, label: str, colour: str, ls: str = "-", factor: float = 1
+    ax: Axes,
+    table: pd.DataFrame,
+    column: str,
+    label: str,
+    colour: str,
+    ls: str = "-",
+    factor: float = 1,
 ) -> None:
     wide = table.pivot(index="epoch", columns="seed", values=column) * factor
     if wide.shape[1] > 1:
@@ -273,10 +290,19 @@ def comparison(results: pd.DataFrame, metrics: Sequence[str]) -> Figure:
 def _dots(ax: Axes, part: pd.DataFrame, metric: str, methods: list[str], noises: list[str]) -> None:
     for n, noise in enumerate(noises):
         for m, method in enumerate(methods):
-            values = part.query("noise == @noise and method == @method")[metric].dropna()
+            chosen = (part["noise"] == noise) & (part["method"] == method)
+            values = part.loc[chosen, metric].dropna()
             x = n + 0.24 * (m - (len(methods) - 1) / 2)
             interval = mean_interval(values)
-            ax.plot([x] * len(values), values, "o", ms=3, alpha=0.35, mew=0, color=METHOD_COLOURS[method])
+            ax.plot(
+                [x] * len(values),
+                values,
+                "o",
+                ms=3,
+                alpha=0.35,
+                mew=0,
+                color=METHOD_COLOURS[method],
+            )
             ax.plot([x, x], [interval.low, interval.high], color=METHOD_COLOURS[method], lw=1.6)
             ax.plot(x, interval.mean, "o", ms=5.5, color=METHOD_COLOURS[method])
     ax.set_xticks(range(len(noises)), [NOISE_LABELS[n] for n in noises])
@@ -300,7 +326,9 @@ def beside_paper(measured: pd.DataFrame, published: pd.DataFrame) -> Figure:
         ours = measured[measured["metric"] == metric]
         theirs = published[published["metric"] == metric]
         sources = list(dict.fromkeys(theirs["source"]))
-        labels = [f"paper, {s}" for s in sources] + [f"here, {n}" for n in dict.fromkeys(ours["network"])]
+        labels = [f"paper, {s}" for s in sources] + [
+            f"here, {n}" for n in dict.fromkeys(ours["network"])
+        ]
         for row in theirs.itertuples():
             y = sources.index(row.source) + _nudge(row.noise)
             ax.plot(row.difference, y, "D", ms=4, mfc="white", color=colours[row.noise])
@@ -319,7 +347,9 @@ def beside_paper(measured: pd.DataFrame, published: pd.DataFrame) -> Figure:
         for noise, colour in colours.items()
     ]
     handles += [
-        mpl.lines.Line2D([], [], marker="D", ls="", mfc="white", color="#444444", label="published"),
+        mpl.lines.Line2D(
+            [], [], marker="D", ls="", mfc="white", color="#444444", label="published"
+        ),
         mpl.lines.Line2D([], [], marker="o", color="#444444", label="measured, 95 % over seeds"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=4)

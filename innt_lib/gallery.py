@@ -38,12 +38,11 @@ class Look:
         """``(B,)`` bool: predicted the true class."""
         return np.asarray(self.predicted == self.labels)
 
-    def panel(self, i: int, caption: str | None = None, **options: object) -> Panel:
+    def panel(self, i: int, caption: str | None = None, overlay: float = 0.5) -> Panel:
         """Picture ``i`` under its map, captioned with the probability of the true class."""
         text = f"p = {self.probability[i]:.2f}" if caption is None else caption
-        return Panel(
-            self.pictures[i], self.maps[i], caption=text, correct=bool(self.correct[i]), **options
-        )  # type: ignore[arg-type]
+        correct = bool(self.correct[i])
+        return Panel(self.pictures[i], self.maps[i], None, text, correct, overlay)
 
     def picture(self, i: int, caption: str = "") -> Panel:
         """Picture ``i`` alone."""

@@ -209,11 +209,11 @@ def _resnet20(classes: int, weights: str | None) -> SplitNetwork:
 
 
 def _smallcnn(classes: int, weights: str | None) -> SplitNetwork:
-    """A plain VGG-like network of five convolutions for laptops: 1/8 of the resolution, 64 maps."""
+    """A plain VGG-like network of five convolutions for laptops: 64 maps at 1/4 of the resolution."""
     _refuse_imagenet("smallcnn", weights)
     layers: list[nn.Module] = []
     for before, after, pool in (
-        (3, 16, True), (16, 32, True), (32, 64, False), (64, 64, True), (64, 64, False),
+        (3, 16, True), (16, 32, True), (32, 64, False), (64, 64, False), (64, 64, False),
     ):  # fmt: skip
         layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after)]
         layers.append(nn.ReLU(inplace=True))

@@ -119,10 +119,12 @@ def fixed_noise(noise: Noise, images: Tensor, ids: Tensor, seed: int) -> Tensor:
     Returns:
         Noisy images of the same shape; a row depends on its image, its id and the seed alone.
     """
-    return torch.cat([
-        noise(image[None], _generator(image.device, seed, number))
-        for image, number in zip(images, _integers(ids), strict=True)
-    ])
+    return torch.cat(
+        [
+            noise(image[None], _generator(image.device, seed, number))
+            for image, number in zip(images, _integers(ids), strict=True)
+        ]
+    )
 
 
 def _empty(images: Tensor) -> Tensor:

@@ -128,5 +128,7 @@ def accuracy(dataset: str) -> pd.DataFrame:
     """
     tables = {"cub200": _TABLE4, "cifar10": _TABLE5}
     if dataset not in tables:
-        raise ValueError(f"the paper has no accuracies for {dataset!r}, only for cub200 and cifar10")
+        raise ValueError(
+            f"the paper has no accuracies for {dataset!r}, only for cub200 and cifar10"
+        )
     return pd.read_csv(io.StringIO(tables[dataset]))

@@ -10,8 +10,8 @@ from tqdm.auto import tqdm
 from innt_lib import paper, paths, runs
 from innt_lib.evaluation import Reading
 from innt_lib.files import write
-from innt_lib.stats import mean_interval
 from innt_lib.noise import NOISES, make_noise
+from innt_lib.stats import mean_interval
 
 ACCURACY = ("clean_top1", "clean_top5", "noisy_top1", "noisy_top5", "gap_top1", "gap_top5")
 INTERPRETABILITY = ("ad", "ai", "aepe")
@@ -112,7 +112,9 @@ def wide(cells: pd.DataFrame, digits: int) -> pd.DataFrame:
         digits: after the decimal point.
     """
     text = [
-        f"{c.mean:.{digits}f} ± {(c.high - c.low) / 2:.{digits}f}" if c.seeds > 1 else f"{c.mean:.{digits}f}"
+        f"{c.mean:.{digits}f} ± {(c.high - c.low) / 2:.{digits}f}"
+        if c.seeds > 1
+        else f"{c.mean:.{digits}f}"
         for c in cells.itertuples()
     ]
     table = cells.assign(text=text).pivot(
@@ -137,12 +139,20 @@ def beside_paper(cells: pd.DataFrame, dataset: str) -> pd.DataFrame:
         (measured - published), ``seeds``, ``runs``; a side that is missing is NaN.
     """
     keys = ["table", *KEYS, "metric"]
-    published = pd.concat([
-        paper.interpretability().assign(table="3, cub200"),
-        paper.accuracy("cub200").assign(table="4, cub200"),
-        paper.accuracy("cifar10").assign(table="5, cifar10"),
-    ]).melt(["table", *KEYS], var_name="metric", value_name="published").dropna()
-    number = cells["metric"].map(lambda m: "3" if m in INTERPRETABILITY else "5" if dataset == "cifar10" else "4")
+    published = (
+        pd.concat(
+            [
+                paper.interpretability().assign(table="3, cub200"),
+                paper.accuracy("cub200").assign(table="4, cub200"),
+                paper.accuracy("cifar10").assign(table="5, cifar10"),
+            ]
+        )
+        .melt(["table", *KEYS], var_name="metric", value_name="published")
+        .dropna()
+    )
+    number = cells["metric"].map(
+        lambda m: "3" if m in INTERPRETABILITY else "5" if dataset == "cifar10" else "4"
+    )
     measured = cells.rename(columns={"mean": "measured"}).assign(table=number + f", {dataset}")
     both = published.merge(measured, "outer", keys, sort=False)
     both["difference"] = both["measured"] - both["published"]

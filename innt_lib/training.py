@@ -147,7 +147,12 @@ def train(
         loop.restore(state)
     sample = None if monitor is None else _sample(monitor, 256)
     bar = tqdm(
-        total=settings.epochs, initial=loop.epoch, desc=label, unit="epoch", mininterval=1, leave=False
+        total=settings.epochs,
+        initial=loop.epoch,
+        desc=label,
+        unit="epoch",
+        mininterval=1,
+        leave=False,
     )
     # Dropout draws from the global generators: they are borrowed, and given back as they were.
     with bar, torch.random.fork_rng(devices=_cuda(loop.device)):
@@ -229,11 +234,13 @@ class _Loop:
         loss.total.backward()
         self.optimizer.step()
         with torch.no_grad():
-            return torch.stack([
-                *(part.detach() for part in _parts(loss)),
-                _accuracy(clean_out[0], labels),
-                _accuracy(noisy_out[0] if noisy_out else None, labels),
-            ])
+            return torch.stack(
+                [
+                    *(part.detach() for part in _parts(loss)),
+                    _accuracy(clean_out[0], labels),
+                    _accuracy(noisy_out[0] if noisy_out else None, labels),
+                ]
+            )
 
     def views(self, clean: Tensor, indices: Tensor) -> tuple[Tensor, Tensor | None]:
         """The augmented clean batch and its noisy copy, both seen from the same angle."""

@@ -10,7 +10,9 @@ from innt_lib.data import ImageSet
 def tiny_root(tmp_path_factory):
     """A root with 4 species of birds, 6 training and 3 test images each."""
     root = tmp_path_factory.mktemp("root")
-    write_birds(root / "data" / "birds", species=4, train_per_species=6, test_per_species=3, size=48)
+    write_birds(
+        root / "data" / "birds", species=4, train_per_species=6, test_per_species=3, size=48
+    )
     return root
 
 

@@ -15,7 +15,9 @@ def maps(n=4, seed=0, dtype=torch.float64):
 
 def naive_distance(clean, noisy, tau, norm):
     """Eq. 5 in plain Python."""
-    squares = [sum(float(x) ** 2 for x in (c - n).flatten()) for c, n in zip(clean, noisy, strict=True)]
+    squares = [
+        sum(float(x) ** 2 for x in (c - n).flatten()) for c, n in zip(clean, noisy, strict=True)
+    ]
     if norm == "sample":
         return sum(math.log(tau * math.sqrt(s) + 1) for s in squares) / len(squares)
     whole = math.sqrt(sum(squares))

@@ -33,7 +33,9 @@ def test_split_torchvision_networks_compute_what_torchvision_computes(name):
 
 def test_resnet20_has_the_layers_and_parameters_of_he_et_al():
     network = build("resnet20", 10)
-    weighted = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+    weighted = [
+        m for m in network.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)
+    ]
     assert len(weighted) == 19  # and the linear layer
     # 0.27 M in Table 6 of the paper, here with projections in the two shortcuts that change shape.
     assert sum(p.numel() for p in network.parameters()) == 272_474

@@ -97,4 +97,6 @@ def test_unknown_names_list_the_valid_ones():
         GaussianNoise(range="pixel")
     with pytest.raises(ValueError, match=r"'other'.*multiplicative, additive"):
         NeighborhoodNoise(form="other")
-    assert make_noise("neighborhood", 2.0, noise_form="additive") == NeighborhoodNoise(2, "additive")
+    assert make_noise("neighborhood", 2.0, noise_form="additive") == NeighborhoodNoise(
+        2, "additive"
+    )

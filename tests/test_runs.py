@@ -51,7 +51,9 @@ def test_suggested_tau_starts_the_regulariser_at_one_half(root):
     network = build("smallcnn", len(images.classes)).train()
     a, b = network.features(torch.cat([clean, noisy])).chunk(2)
     tau = runs.suggest_tau(run)
-    assert float(activation_distance(a, b, tau)) == pytest.approx(0.5, abs=0.04)  # one digit
+    assert float(activation_distance(a, b, tau).detach()) == pytest.approx(
+        0.5, abs=0.04
+    )  # one digit
     assert tau == float(f"{tau:.0e}")
 
 
@@ -296,7 +298,9 @@ def test_published_numbers_are_whole_and_their_slips_are_real():
         table = paper.accuracy(dataset)
         for k in ("top1", "top5"):
             off = (table[f"clean_{k}"] - table[f"noisy_{k}"] - table[f"gap_{k}"]).abs() > 0.011
-            slips += [(dataset, k, *table.loc[i, ["network", "method", "noise"]]) for i in off[off].index]
+            slips += [
+                (dataset, k, *table.loc[i, ["network", "method", "noise"]]) for i in off[off].index
+            ]
     assert slips == [("cub200", "top1", "alexnet", "nt", "neighborhood")]
     best = table3.loc[table3.groupby(["network", "noise"])["ad"].idxmin()]
     assert set(best["method"]) == {"innt"}

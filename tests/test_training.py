@@ -78,7 +78,9 @@ def test_the_global_random_state_is_left_alone(tiny_images):
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("options", [{}, {"method": "nt", "resample": False}, {"precision": "bfloat16"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"method": "nt", "resample": False}, {"precision": "bfloat16"}]
+)
 def test_interrupted_and_resumed_ends_with_the_same_bits(tiny_images, tmp_path, options):
     settings = dataclasses.replace(QUICK, epochs=4, **options)
     whole, history = fit(tiny_images, settings, monitor=tiny_images)
@@ -123,7 +125,10 @@ def test_noise_drawn_once_turns_with_the_picture_and_returns_every_epoch(tiny_im
 
 def test_an_incomplete_last_batch_is_left_out(tiny_images):
     loop = _Loop(
-        build("smallcnn", 3), tiny_images, dataclasses.replace(QUICK, batch_size=5), torch.device("cpu")
+        build("smallcnn", 3),
+        tiny_images,
+        dataclasses.replace(QUICK, batch_size=5),
+        torch.device("cpu"),
     )
     seen = []
     loop.step = lambda indices: seen.append(len(indices)) or torch.zeros(6)

@@ -1,0 +1,43 @@
+# Everything a person runs. Each target sets itself up in .venv; nothing but Python >= 3.11.4 is needed.
+PROFILE ?= demo
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help figures paper test notebooks lab clean
+
+help:  ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+figures: $(READY)  ## every figure and table; PROFILE=demo (default), cub200, cifar10 or paper
+	@$(BIN)/python workflow/run.py $(PROFILE) --cores $(CORES)
+
+paper:  ## the paper's settings to the letter (a GPU, and the data sets, are needed)
+	@$(MAKE) --no-print-directory figures PROFILE=paper
+
+# One thread a worker: the workers share the cores, and sums do not depend on their number.
+test: $(READY)  ## lint, types, unit tests, and every notebook with nbval
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+notebooks: $(READY)  ## execute the notebooks in place, with their defaults, as they are committed
+	@for notebook in notebooks/*.ipynb; do echo "$$notebook"; \
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level ERROR "$$notebook" || exit 1; done
+	@$(BIN)/python workflow/strip.py notebooks/*.ipynb
+
+lab: $(READY)  ## JupyterLab on the series
+	$(BIN)/jupyter lab notebooks/00_overview.ipynb
+
+clean:  ## remove trained runs and the environment (data and figures stay)
+	rm -rf runs .venv .snakemake
+
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || { echo "Python 3.11.4 or newer is needed ($(PYTHON) is older); say which: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Setting up .venv (a minute or two; PyTorch is large) ..."
+	@rm -f $@
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	@touch $@

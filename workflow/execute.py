@@ -1,0 +1,68 @@
+"""Run one notebook with papermill: the parameters of a profile in, an executed copy out."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import papermill
+import yaml
+from papermill.exceptions import PapermillExecutionError
+
+
+def declared(notebook: Path) -> list[str]:
+    """Names in the parameters cell of a notebook."""
+    return list(papermill.inspect_notebook(str(notebook)))
+
+
+def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> int:
+    """Run a notebook; on failure print the cell and the reason, and keep the partly executed copy.
+
+    Args:
+        notebook: to run.
+        output: the executed copy.
+        parameters: those that the notebook declares are passed.
+
+    Returns:
+        0, or 1 if a cell failed.
+    """
+    names = declared(notebook)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # A folder of its own, so that notebooks side by side do not share a history file.
+    with tempfile.TemporaryDirectory() as ipython:
+        os.environ["IPYTHONDIR"] = ipython
+        try:
+            papermill.execute_notebook(
+                str(notebook), str(output), {k: v for k, v in parameters.items() if k in names},
+                kernel_name="python3", progress_bar=False,
+            )  # fmt: skip
+        except PapermillExecutionError as error:
+            reason = re.sub(r"\x1b\[[0-9;]*m", "", f"{error.ename}: {error.evalue}")
+            print(f"\n{notebook.name} failed in cell {error.exec_count}:", file=sys.stderr)
+            print("\n".join(f"    {line}" for line in error.source.splitlines()), file=sys.stderr)
+            print(f"{reason}\n(executed so far: {output})", file=sys.stderr)
+            return 1
+    return 0
+
+
+def main() -> int:
+    """Command line: NOTEBOOK OUTPUT --config FILE [-p NAME VALUE ...]."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    options = parser.parse_args()
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    parameters = yaml.safe_load(options.config.read_text())["parameters"]
+    return execute(options.notebook, options.output, parameters | dict(options.p))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

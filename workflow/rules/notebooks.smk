@@ -1,0 +1,78 @@
+# One rule, one notebook. The executed copy is a log, so that it is kept when the notebook fails.
+
+
+def trained(wildcards):
+    return [f"figures/{wildcards.dataset}/training/{cell}.csv" for cell in CELLS]
+
+
+def log_of(name):
+    return f"runs/notebooks/{PROFILE}/{{dataset}}/{name}.ipynb"
+
+
+rule overview:
+    input: notebook="notebooks/00_overview.ipynb", library=LIBRARY
+    output: results("fig05_dataset.png", "table1_environment.csv", "table2_hyperparameters.csv")
+    params: parameters=PARAMETERS
+    log: log_of("00_overview")
+    threads: 1
+    shell: command()
+
+
+rule train:
+    input: notebook="notebooks/02_training.ipynb", library=LIBRARY
+    output: results(*(f"training/{{network}}-{{method}}-{{noise}}.{kind}" for kind in ("png", "csv")))
+    params: parameters=PARAMETERS
+    log: log_of("02_training-{network}-{method}-{noise}")
+    threads: 1
+    resources: gpu=1
+    shell: command(network="{wildcards.network}", method="{wildcards.method}", noise="{wildcards.noise}")
+
+
+rule calibrate:
+    input: trained, notebook="notebooks/01_noise_calibration.ipynb", library=LIBRARY
+    output: results("fig04_noise.png", "fig06_noise_calibration.png", "fig06_noise_calibration.csv")
+    params: parameters=PARAMETERS
+    log: log_of("01_noise_calibration")
+    threads: 1
+    resources: gpu=1
+    shell: command()
+
+
+rule heatmaps:
+    input: trained, notebook="notebooks/03_heatmaps.ipynb", library=LIBRARY
+    output: results("fig02_nt_heatmaps.png", "fig07_heatmap_grid.png", "fig08_networks.png", "fig09_cam_algorithms.png")
+    params: parameters=PARAMETERS
+    log: log_of("03_heatmaps")
+    threads: 1
+    resources: gpu=1
+    shell: command()
+
+
+rule interpretability:
+    input: trained, notebook="notebooks/04_interpretability.ipynb", library=LIBRARY
+    output: results("table3_interpretability.csv", "table3_interpretability.md", "table3_innt_against_nt.csv")
+    params: parameters=PARAMETERS
+    log: log_of("04_interpretability")
+    threads: 1
+    resources: gpu=1
+    shell: command()
+
+
+rule accuracy:
+    input: trained, notebook="notebooks/05_accuracy.ipynb", library=LIBRARY
+    output: results("{number}_accuracy.csv", "{number}_accuracy.md")
+    params: parameters=PARAMETERS
+    log: log_of("05_accuracy-{number}")
+    threads: 1
+    resources: gpu=1
+    shell: command()
+
+
+rule reproduction:
+    input: trained, notebook="notebooks/06_reproduction.ipynb", library=LIBRARY
+    output: results("reproduction.png", "reproduction_cells.csv", "reproduction_claims.csv")
+    params: parameters=PARAMETERS
+    log: log_of("06_reproduction")
+    threads: 1
+    resources: gpu=1
+    shell: command()
