@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from innt_lib import metrics
-from innt_lib.cam import CAMS, explain
+from innt_lib.cam import CAMS, evaluating, explain
 from innt_lib.data import MEAN, STD, ImageSet, standardise
 from innt_lib.models import SplitNetwork
 from innt_lib.noise import Noise, fixed_noise
@@ -94,9 +94,11 @@ def evaluate(
     reading = reading or Reading()
     tables = []
     starts = range(0, len(images), batch_size)
-    for start in tqdm(starts, desc=label, unit="batch", mininterval=1, leave=False):
-        rows = range(start, min(start + batch_size, len(images)))
-        tables.append(_batch(network, images.select(rows), noise, cam, reading, rows.start, seed))
+    with evaluating(network):
+        for start in tqdm(starts, desc=label, unit="batch", mininterval=1, leave=False):
+            rows = range(start, min(start + batch_size, len(images)))
+            part = images.select(rows)
+            tables.append(_batch(network, part, noise, cam, reading, start, seed))
     table = pd.concat(tables, ignore_index=True)
     table.insert(0, "image", list(images.ids))
     return table
@@ -188,8 +190,15 @@ def accuracy(
 ) -> float:
     """Top-1 accuracy in [0, 1] on clean images, or under a noise drawn once per image from ``seed``.
 
-    The network is used as it is: put it in eval mode first.
+    The network is run in evaluation mode and left as it was.
     """
+    with evaluating(network):
+        return _accuracy(network, images, noise, batch_size, seed)
+
+
+def _accuracy(
+    network: SplitNetwork, images: ImageSet, noise: Noise | None, batch_size: int, seed: int
+) -> float:
     device = next(network.parameters()).device
     hits = 0.0
     for start in range(0, len(images), batch_size):

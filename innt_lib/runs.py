@@ -149,7 +149,7 @@ def suggest_tau(run: Run, start: float = 0.5) -> float:
     The paper's 2e-3 belongs to its networks at 224 pixels in batches of 8, where Reg_na is about as
     large as the cross-entropies it joins; other networks and sizes have larger or smaller maps.
     Measured on the first batch of evenly spaced training images, in training mode, with Gaussian
-    noise of strength 0.15, and rounded to one digit, so that it does not depend on the machine.
+    noise of strength 0.15, and rounded to two digits, so that it does not depend on the machine.
     """
     return _suggest_tau(
         run.dataset, run.size, run.network, run.weights, run.batch_size, run.norm, start,
@@ -177,7 +177,7 @@ def _suggest_tau(
             middle = (low + high) / 2
             above = activation_distance(clean_maps, noisy_maps, middle, norm) > start
             low, high = (low, middle) if above else (middle, high)
-    return float(f"{high:.0e}")
+    return float(f"{high:.1e}")
 
 
 def _names(names: str | Sequence[str]) -> Sequence[str]:

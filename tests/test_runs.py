@@ -54,7 +54,7 @@ def test_suggested_tau_starts_the_regulariser_at_one_half(root):
     assert float(activation_distance(a, b, tau).detach()) == pytest.approx(
         0.5, abs=0.04
     )  # one digit
-    assert tau == float(f"{tau:.0e}")
+    assert tau == float(f"{tau:.1e}")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_ensure_trains_once_and_leaves_a_whole_run(root, monkeypatch):
 def test_all_is_checked_before_anything_is_trained(root):
     good = runs.Run(**COMMON)
     for bad, message in (
-        (runs.Run(**COMMON | {"size": 12}), "size .=12. is too small for smallcnn"),
+        (runs.Run(**COMMON | {"size": 7}), "size .=7. is too small for smallcnn"),
         (runs.Run(**COMMON, weights="nowhere"), "no checkpoint at nowhere"),
     ):
         with pytest.raises((ValueError, FileNotFoundError), match=message):

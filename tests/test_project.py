@@ -1,0 +1,127 @@
+"""The project as a whole: its files agree with each other."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import papermill
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PROFILES = sorted((ROOT / "workflow/config").glob("*.yaml"))
+sys.path.insert(0, str(ROOT / "workflow"))
+from execute import execute  # noqa: E402
+
+# What conda-forge calls differently.
+CONDA_NAMES = {"pytorch": "torch"}
+
+
+def normal(name):
+    return re.split(r"[<>=;\[]", name)[0].strip().lower().replace("_", "-")
+
+
+def test_environment_and_project_list_the_same_dependencies():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    ours = {normal(d) for d in project["dependencies"] + project["optional-dependencies"]["dev"]}
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    conda = {normal(d) for d in listed if isinstance(d, str)} - {"python", "pip"}
+    assert {CONDA_NAMES.get(name, name) for name in conda} == ours
+
+
+def test_lock_pins_every_dependency_and_holds_no_address():
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    assert all(re.fullmatch(r"[A-Za-z0-9_.\-]+==[\w.+!]+", line) for line in lines)
+    pinned = {normal(line) for line in lines}
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    wanted = {normal(d) for d in listed if isinstance(d, str)} - {"python", "pip"}
+    assert {CONDA_NAMES.get(name, name) for name in wanted} <= pinned
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_are_committed_as_run_from_top_to_bottom(path):
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell.outputs]
+    assert outputs and all(output.output_type != "error" for output in outputs)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
+    assert str(ROOT) not in path.read_text()
+    for cell in code:
+        if "parameters" not in cell.metadata.get("tags", []):
+            assert len(cell.source.splitlines()) <= 16, cell.source
+    assert path.stat().st_size < 2_000_000
+
+
+def test_a_parameter_means_the_same_in_every_notebook():
+    seen = {}
+    for path in NOTEBOOKS:
+        for name, parameter in papermill.inspect_notebook(str(path)).items():
+            assert parameter["help"], f"{path.name}: {name} has no comment"
+            default = seen.setdefault(name, parameter["default"])
+            assert parameter["default"] == default, f"{path.name}: {name}"
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda p: p.stem)
+def test_profiles_expand(path):
+    command = [sys.executable, "workflow/run.py", path.stem, "--dry-run"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "reproduction" in done.stdout + done.stderr or "Nothing to be done" in done.stderr
+
+
+def test_an_unknown_profile_lists_the_valid_ones():
+    command = [sys.executable, "workflow/run.py", "big"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "PROFILE=big: must be one of cifar10, cub200, demo, paper" in done.stderr
+
+
+def test_paper_profile_is_the_paper():
+    from innt_lib import paper
+
+    profile = yaml.safe_load((ROOT / "workflow/config/paper.yaml").read_text())
+    given = profile["parameters"]
+    assert {k: given[k] for k in paper.HYPERPARAMETERS} == paper.HYPERPARAMETERS
+    assert given["weights"] == "imagenet" and profile["datasets"] == ["cub200", "cifar10"]
+
+
+def test_a_failing_notebook_says_where_and_why_and_is_kept(tmp_path, capfd):
+    cells = [
+        nbformat.v4.new_code_cell("x = 1  # a number", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("print(x)"),
+        nbformat.v4.new_code_cell("raise ValueError(f'x (={x}) must be 1')"),
+    ]
+    source, output = tmp_path / "bad name's.ipynb", tmp_path / "out" / "bad.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), source)
+    assert execute(source, output, {"x": 2, "not_declared": 3}) == 1
+    said = capfd.readouterr().err.strip().splitlines()
+    assert said[-2] == "ValueError: x (=2) must be 1"
+    assert "failed in cell" in said[-4] and "raise ValueError" in said[-3]
+    assert "2\n" in str(nbformat.read(output, as_version=4).cells)
+
+
+def test_readme_verdicts_are_those_of_the_committed_tables():
+    readme = (ROOT / "README.md").read_text()
+    for dataset in ("birds", "cub200"):
+        block = readme.split(f"<!-- verdicts: {dataset} -->")[1].split("<!-- end -->")[0]
+        shown = [
+            tuple(part.strip() for part in line.strip("| ").split("|"))
+            for line in block.strip().splitlines()[2:]
+        ]
+        table = pd.read_csv(ROOT / "figures" / dataset / "reproduction_claims.csv")
+        measured = list(zip(table["claim"], table["verdict"], table["evidence"], strict=True))
+        assert shown == measured
+
+
+def test_readme_example_runs():
+    readme = (ROOT / "README.md").read_text()
+    code = readme.split("```python\n")[1].split("```")[0]
+    exec(compile(code, "README.md", "exec"), {})
