@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import time
@@ -38,9 +39,11 @@ def main() -> int:
 def run(profile: str, cores: int, dry_run: bool) -> int:
     """Run Snakemake on a profile and list the files that it made."""
     config = f"workflow/config/{profile}.yaml"
+    # One notebook at a time on a GPU; without one the cores are the only limit.
+    gpus = 1 if shutil.which("nvidia-smi") else cores
     command = [
         sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile",
-        "--configfile", config, "--cores", str(cores), "--resources", "gpu=1",
+        "--configfile", config, "--cores", str(cores), "--resources", f"gpu={gpus}",
     ]  # fmt: skip
     started = time.time()
     if subprocess.run([*command, "--unlock", "--quiet", "all"], cwd=ROOT).returncode:
