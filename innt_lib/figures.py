@@ -8,6 +8,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import matplotlib.ticker
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -189,7 +190,6 @@ def noise_calibration(curves: pd.DataFrame, chosen: dict[str, Sequence[float]]) 
             ax.annotate(
                 "\n".join(text), (strength, height), xytext=(4, 0), textcoords="offset points",
                 xycoords=("data", "axes fraction"), va="top", fontsize=7.5, color="#333333",
-                bbox={"fc": "white", "ec": "none", "alpha": 0.8, "pad": 1},
             )  # fmt: skip
         symbol = r"$\mu_G$" if noise.startswith("Gauss") else r"$\mu_N$"
         ax.set(title=noise, xlabel=f"noise strength {symbol}", ylim=(0, 100))
@@ -277,8 +277,9 @@ def comparison(results: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     for row, network in zip(axes, networks, strict=True):
         for ax, metric in zip(row, metrics, strict=True):
             _dots(ax, results[results["network"] == network], metric, methods, noises)
-            ax.set_title(METRIC_LABELS[metric] if row is axes[0] else "")
         row[0].set_ylabel(network)
+    for ax, metric in zip(axes[0], metrics, strict=True):
+        ax.set_title(METRIC_LABELS[metric])
     handles = [
         mpl.lines.Line2D([], [], marker="o", ls="", color=METHOD_COLOURS[m], label=METHOD_LABELS[m])
         for m in methods
@@ -338,7 +339,8 @@ def beside_paper(measured: pd.DataFrame, published: pd.DataFrame) -> Figure:
             ax.plot(row.difference, y, "o", ms=5, color=colours[row.noise])
         ax.axvline(0, color="#444444", lw=0.9)
         ax.set_yticks(range(len(labels)), labels)
-        ax.set(title=METRIC_LABELS[metric], ylim=(len(labels) - 0.4, -0.6))
+        ax.set(title=METRIC_LABELS[metric], xlabel="INNT - NT", ylim=(len(labels) - 0.4, -0.6))
+        ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
         ax.grid(axis="y", visible=False)
     for ax in axes.flat[len(metrics) :]:
         ax.set_axis_off()
@@ -353,7 +355,6 @@ def beside_paper(measured: pd.DataFrame, published: pd.DataFrame) -> Figure:
         mpl.lines.Line2D([], [], marker="o", color="#444444", label="measured, 95 % over seeds"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
-    figure.supxlabel("INNT - NT", fontsize=9)
     return figure
 
 

@@ -39,10 +39,16 @@ class Look:
         return np.asarray(self.predicted == self.labels)
 
     def panel(self, i: int, caption: str | None = None, overlay: float = 0.5) -> Panel:
-        """Picture ``i`` under its map, captioned with the probability of the true class."""
+        """Picture ``i`` under its map, captioned with the probability of the true class.
+
+        A map that is zero everywhere is left out and said to be empty.
+        """
         text = f"p = {self.probability[i]:.2f}" if caption is None else caption
-        correct = bool(self.correct[i])
-        return Panel(self.pictures[i], self.maps[i], None, text, correct, overlay)
+        empty = not self.maps[i].any()
+        if empty:
+            text = f"{text}, no map".removeprefix(", ")
+        shown = None if empty else self.maps[i]
+        return Panel(self.pictures[i], shown, None, text, bool(self.correct[i]), overlay)
 
     def picture(self, i: int, caption: str = "") -> Panel:
         """Picture ``i`` alone."""

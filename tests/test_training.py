@@ -38,8 +38,6 @@ def test_one_step_is_the_step_one_would_write(tiny_images):
     """The loop's loss and gradients against Eq. 14 written out in the plain way."""
     settings = dataclasses.replace(QUICK, batch_size=12, rotation=0.0, flip=False)
     network, reference = build("smallcnn", 3), build("smallcnn", 3)
-    for net in (network, reference):
-        net.head[2].p = 0.0  # dropout would draw differently
     loop = _Loop(network, tiny_images, settings, torch.device("cpu"))
     loop.network.train()
     logged = loop.step(torch.arange(12))
@@ -98,9 +96,6 @@ def test_forward_modes_differ_only_by_batch_normalisation(tiny_images):
     losses = {}
     for forward in ("joint", "separate"):
         network = build("smallcnn", 3)
-        for module in network.modules():
-            if isinstance(module, nn.Dropout):
-                module.p = 0.0
         settings = dataclasses.replace(QUICK, forward=forward)
         loop = _Loop(network, tiny_images, settings, torch.device("cpu"))
         loop.network.eval()  # running statistics: the same for both
