@@ -1,18 +1,109 @@
-"""What networks look at: heat maps of the same pictures, clean and noisy, ready to be shown."""
+"""Pictures: grids of images with their heat maps, and what networks look at, clean and noisy."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from innt_lib.cam import explain
 from innt_lib.data import MEAN, STD, ImageSet, standardise
-from innt_lib.figures import Panel
 from innt_lib.models import SplitNetwork
 from innt_lib.noise import Noise, fixed_noise
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of a grid.
+
+    Args:
+        image: ``(H, W, 3)``, uint8 or float in [0, 1].
+        map: heat map ``(H, W)`` in [0, 1], laid over the image.
+        box: x0, y0, x1, y1 in pixels, drawn as a frame.
+        caption: short text below.
+        correct: colours the caption green or red.
+        overlay: opacity of the map; 1 shows it alone.
+    """
+
+    image: np.ndarray
+    map: np.ndarray | None = None
+    box: np.ndarray | None = None
+    caption: str = ""
+    correct: bool | None = None
+    overlay: float = 0.5
+
+
+def panels(
+    rows: Sequence[Sequence[Panel | None]],
+    column_labels: Sequence[str] = (),
+    row_labels: Sequence[str] = (),
+    *,
+    side: float = 1.05,
+    gap_every: int = 0,
+) -> Figure:
+    """A grid of pictures with their heat maps, boxes and captions.
+
+    Args:
+        rows: lists of panels; None leaves a hole.
+        column_labels, row_labels: as many as columns and rows, or none.
+        side: of one picture, in inches.
+        gap_every: leave some air after each so many rows.
+    """
+    columns = max(len(row) for row in rows)
+    has_captions = any(p and p.caption for row in rows for p in row)
+    figure, axes = plt.subplots(
+        len(rows),
+        columns,
+        figsize=(columns * side + 0.5 * bool(row_labels), len(rows) * (side + 0.16 * has_captions)),
+        squeeze=False,
+        gridspec_kw={"wspace": 0.03, "hspace": 0.03},
+    )
+    for r, row in enumerate(rows):
+        for c in range(columns):
+            ax = axes[r, c]
+            ax.set(xticks=[], yticks=[])
+            ax.grid(False)
+            for spine in ax.spines.values():
+                spine.set_visible(False)
+            if c < len(row) and (panel := row[c]) is not None:
+                _draw(ax, panel)
+    for ax, text in zip(axes[0], column_labels, strict=False):
+        ax.set_title(text, fontsize=8.5, pad=4)
+    for ax, text in zip(axes[:, 0], row_labels, strict=False):
+        ax.set_ylabel(text, fontsize=8.5)
+    if gap_every:
+        for r in range(gap_every - 1, len(rows) - 1, gap_every):
+            for ax in axes[r]:
+                ax.set_xlabel(ax.get_xlabel() + "\n", fontsize=7.5)
+    return figure
+
+
+def _draw(ax: Axes, panel: Panel) -> None:
+    ax.imshow(panel.image)
+    if panel.map is not None:
+        ax.imshow(panel.map, vmin=0, vmax=1, alpha=panel.overlay)
+    if panel.box is not None and np.isfinite(panel.box).all():
+        x0, y0, x1, y1 = panel.box
+        frame = Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, lw=1.2, ec="white")
+        frame.set_path_effects([_outline()])
+        ax.add_patch(frame)
+    if panel.caption:
+        colour = {None: "#333333", True: "#1a7a3a", False: "#b3261e"}[panel.correct]
+        ax.set_xlabel(panel.caption, fontsize=7.5, labelpad=2, color=colour)
+
+
+def _outline() -> mpl.patheffects.AbstractPathEffect:
+    from matplotlib import patheffects
+
+    return patheffects.withStroke(linewidth=2.6, foreground="black")
 
 
 @dataclass(frozen=True)

@@ -23,16 +23,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from innt_lib import data, environment, models, paths
+from innt_lib import data, environment, models, paths, training
 from innt_lib.evaluation import Reading, evaluate
 from innt_lib.files import write
-from innt_lib.losses import Norm, activation_distance
-from innt_lib.noise import GaussianNoise, Noise
-from innt_lib.training import Settings, pick_device, train
+from innt_lib.losses import Norm
+from innt_lib.noise import Noise
+from innt_lib.settings import Settings
+from innt_lib.training import pick_device, train
 
 # Parameters that a method does not use do not tell its runs apart.
 _UNUSED = {
@@ -144,13 +144,7 @@ def grid(
 
 
 def suggest_tau(run: Run, start: float = 0.5) -> float:
-    """The tau at which Reg_na of the untrained network starts out at ``start``.
-
-    The paper's 2e-3 belongs to its networks at 224 pixels in batches of 8, where Reg_na is about as
-    large as the cross-entropies it joins; other networks and sizes have larger or smaller maps.
-    Measured on the first batch of evenly spaced training images, in training mode, with Gaussian
-    noise of strength 0.15, and rounded to two digits, so that it does not depend on the machine.
-    """
+    """What :func:`innt_lib.training.suggest_tau` says for a run's network and training images."""
     return _suggest_tau(
         run.dataset, run.size, run.network, run.weights, run.batch_size, run.norm, start,
         run.split, run.train_per_class,
@@ -163,21 +157,8 @@ def _suggest_tau(
     split: data.Split, train_per_class: int,
 ) -> float:  # fmt: skip
     images = _load_data(dataset, size, split, train_per_class, 0).train
-    chosen = torch.linspace(0, len(images) - 1, min(batch_size, len(images))).long()
-    clean = data.standardise(images.select(chosen.numpy()).tensor())
-    noisy = GaussianNoise(0.15)(clean, torch.Generator().manual_seed(0))
-    built = models.build(network, len(images.classes), weights).train()
-    with torch.no_grad():
-        clean_maps, noisy_maps = built.features(torch.cat([clean, noisy])).chunk(2)
-        # Reg_na grows with tau and passes start once: widen, then halve.
-        low, high = 0.0, 1.0
-        while activation_distance(clean_maps, noisy_maps, high, norm) < start:
-            high *= 2
-        for _ in range(40):
-            middle = (low + high) / 2
-            above = activation_distance(clean_maps, noisy_maps, middle, norm) > start
-            low, high = (low, middle) if above else (middle, high)
-    return float(f"{high:.1e}")
+    built = models.build(network, len(images.classes), weights)
+    return training.suggest_tau(built, images, batch_size, norm=norm, start=start)
 
 
 def _names(names: str | Sequence[str]) -> Sequence[str]:

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from innt_lib.birds import BACKGROUNDS, PARTS, SPECIES, draw_bird, write_birds
+from innt_lib.birds import PARTS, draw_bird, write_birds
 from innt_lib.data import load
+from innt_lib.species import BACKGROUNDS, SPECIES
 
 
 def bird(species=0, seed=0, **options):

@@ -62,10 +62,10 @@ def test_comparison_has_a_dot_a_seed_and_the_interval():
 def test_panels_place_pictures_maps_and_boxes():
     image = np.zeros((8, 8, 3), dtype=np.uint8)
     rows = [
-        [figures.Panel(image, map=np.eye(8), caption="x", correct=False), None],
-        [figures.Panel(image, box=np.array([1, 2, 5, 7])), figures.Panel(image)],
+        [gallery.Panel(image, map=np.eye(8), caption="x", correct=False), None],
+        [gallery.Panel(image, box=np.array([1, 2, 5, 7])), gallery.Panel(image)],
     ]
-    axes = figures.panels(rows, ["a", "b"], ["r", "s"]).axes
+    axes = gallery.panels(rows, ["a", "b"], ["r", "s"]).axes
     assert [len(ax.images) for ax in axes] == [2, 0, 1, 1]
     frame = axes[2].patches[0]
     assert (frame.get_x(), frame.get_y(), frame.get_width(), frame.get_height()) == (0.5, 1.5, 4, 5)
@@ -85,7 +85,7 @@ def test_beside_paper_has_every_published_cell():
 
 def test_saved_figures_are_the_same_files_every_time(tmp_path):
     for folder in ("a", "b"):
-        figure = figures.panels([[figures.Panel(np.zeros((4, 4, 3), dtype=np.uint8))]])
+        figure = gallery.panels([[gallery.Panel(np.zeros((4, 4, 3), dtype=np.uint8))]])
         figures.save(figure, str(tmp_path / folder), "f", pd.DataFrame({"x": [1 / 3]}))
     for name in ("f.png", "f.pdf", "f.csv"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
