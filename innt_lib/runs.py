@@ -251,10 +251,11 @@ def _check(run: Run) -> None:
                 f"({known} then, {now} now); remove that folder to train anew"
             )
         return
-    classes = len(run.load_data().train.classes)
+    images = run.load_data().train
     if run.weights not in ("none", "imagenet"):
-        models.build(run.network, classes, run.weights)
+        models.build(run.network, len(images.classes), run.weights)
     _check_size(run.network, run.size)
+    training.check(models.build(run.network, 2), images, run)
 
 
 @functools.cache

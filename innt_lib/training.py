@@ -75,7 +75,7 @@ def train(
         ValueError: batch larger than the training set, or of 1 with batch normalisation.
         DivergenceError: the loss became infinite or NaN.
     """
-    _check(network, images, settings)
+    check(network, images, settings)
     loop = _Loop(network, images, settings, pick_device(device))
     if state is not None and state.exists():
         loop.restore(state)
@@ -276,7 +276,8 @@ class _Loop:
         self.global_state = state["global"]
 
 
-def _check(network: SplitNetwork, images: ImageSet, settings: Settings) -> None:
+def check(network: SplitNetwork, images: ImageSet, settings: Settings) -> None:
+    """Raise ValueError if these images cannot be batched for this network as the settings say."""
     if settings.batch_size > len(images):
         raise ValueError(
             f"batch_size (={settings.batch_size}) is larger than the training set ({len(images)})"

@@ -52,12 +52,12 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> int:
 
 
 def main() -> int:
-    """Command line: NOTEBOOK OUTPUT --config FILE [-p NAME VALUE ...]."""
+    """Command line: NOTEBOOK OUTPUT --config FILE [-p NAME TEXT ...]."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("notebook", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "TEXT"))
     options = parser.parse_args()
     logging.getLogger("papermill").setLevel(logging.ERROR)
     parameters = yaml.safe_load(options.config.read_text())["parameters"]
