@@ -254,13 +254,14 @@ def _check(run: Run) -> None:
     images = run.load_data().train
     if run.weights not in ("none", "imagenet"):
         models.build(run.network, len(images.classes), run.weights)
-    _check_size(run.network, run.size)
-    training.check(models.build(run.network, 2), images, run)
+    _check_network(run.network, run.size, len(images), run.batch_size)
 
 
 @functools.cache
-def _check_size(network: str, size: int) -> None:
-    models.check_size(models.build(network, 2), size, network)
+def _check_network(network: str, size: int, images: int, batch_size: int) -> None:
+    built = models.build(network, 2)
+    models.check_size(built, size, network)
+    training.check_batches(built, images, batch_size)
 
 
 @functools.lru_cache(maxsize=4)

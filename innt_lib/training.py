@@ -75,7 +75,7 @@ def train(
         ValueError: batch larger than the training set, or of 1 with batch normalisation.
         DivergenceError: the loss became infinite or NaN.
     """
-    check(network, images, settings)
+    check_batches(network, len(images), settings.batch_size)
     loop = _Loop(network, images, settings, pick_device(device))
     if state is not None and state.exists():
         loop.restore(state)
@@ -276,14 +276,12 @@ class _Loop:
         self.global_state = state["global"]
 
 
-def check(network: SplitNetwork, images: ImageSet, settings: Settings) -> None:
-    """Raise ValueError if these images cannot be batched for this network as the settings say."""
-    if settings.batch_size > len(images):
-        raise ValueError(
-            f"batch_size (={settings.batch_size}) is larger than the training set ({len(images)})"
-        )
+def check_batches(network: SplitNetwork, images: int, batch_size: int) -> None:
+    """Raise ValueError if so many images cannot be batched like this for this network."""
+    if batch_size > images:
+        raise ValueError(f"batch_size (={batch_size}) is larger than the training set ({images})")
     normalised = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())
-    if settings.batch_size == 1 and normalised:
+    if batch_size == 1 and normalised:
         raise ValueError("batch_size (=1) does not work with batch normalisation; use at least 2")
 
 
