@@ -25,7 +25,7 @@ rule train:
     log: log_of("02_training-{network}-{method}-{noise}")
     threads: 1
     resources: gpu=1
-    shell: command(network="{wildcards.network}", method="{wildcards.method}", noise="{wildcards.noise}")
+    shell: command(network="{wildcards.network:q}", method="{wildcards.method:q}", noise="{wildcards.noise:q}")
 
 
 rule calibrate:
