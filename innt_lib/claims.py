@@ -87,8 +87,8 @@ class Verdict:
 
     Args:
         claim: in one line.
-        verdict: ``"holds"``, ``"holds for these networks"``, ``"does not hold"``, ``"undecided"``
-            or ``"not measurable here"``.
+        verdict: ``"holds"`` or ``"does not hold"``, either of them perhaps ``"for these
+            networks"``, ``"undecided"``, or ``"not measurable here"``.
         evidence: the counts behind it.
     """
 
@@ -102,12 +102,12 @@ def judge(claim: str, comparisons: pd.DataFrame, *, needed: str = "all") -> Verd
 
     Beyond doubt means p < 0.05 after correction. The claim
 
-    * holds if all (``needed="most"``: more than half) of its comparisons go its way beyond doubt
-      over seeds,
-    * holds for these networks if they do so over images,
-    * does not hold if fewer than needed go its way at all, or if, over seeds, so many go the other
-      way beyond doubt that it cannot hold,
+    * holds if all (``needed="most"``: more than half) of its comparisons go its way beyond doubt,
+    * does not hold if so many go the other way beyond doubt that this cannot be,
     * is undecided otherwise.
+
+    First over seeds; if that leaves it undecided, over images: then the verdict is one "for these
+    networks".
 
     Args:
         claim: in one line.
@@ -125,14 +125,14 @@ def judge(claim: str, comparisons: pd.DataFrame, *, needed: str = "all") -> Verd
     its_way, other_way = comparisons["favours"] > 0, comparisons["favours"] < 0
     over_seeds, over_images = (comparisons[p] < LEVEL for p in ("p_seeds", "p_images"))
     enough = n if needed == "all" else n // 2 + 1
-    if (its_way & over_seeds).sum() >= enough:
-        verdict = "holds"
-    elif its_way.sum() < enough or (other_way & over_seeds).sum() > n - enough:
-        verdict = "does not hold"
-    elif (its_way & over_images).sum() >= enough:
-        verdict = "holds for these networks"
-    else:
-        verdict = "undecided"
+    verdict = "undecided"
+    for clear, scope in ((over_seeds, ""), (over_images, " for these networks")):
+        if (its_way & clear).sum() >= enough:
+            verdict = f"holds{scope}"
+        elif (other_way & clear).sum() > n - enough:
+            verdict = f"does not hold{scope}"
+        if verdict != "undecided":
+            break
     evidence = (
         f"{its_way.sum()} of {n} comparisons go its way, {(its_way & over_seeds).sum()} beyond doubt "
         f"over seeds, {(its_way & over_images).sum()} over images; {(other_way & over_seeds).sum()} and "

@@ -274,6 +274,8 @@ def test_verdicts():
     assert claims.judge("c", unclear).verdict == "undecided"
     against = compare([0.5, 0.52, 0.51, 0.5], [0.1, 0.11, 0.12, 0.1], high, low)
     assert claims.judge("c", against).verdict == "does not hold"
+    against_few = compare([0.3, 0.5], [0.1, 0.2], high, low)
+    assert claims.judge("c", against_few).verdict == "does not hold for these networks"
     both = pd.concat([clear, clear, against])
     assert claims.judge("c", both).verdict == "does not hold"
     assert claims.judge("c", both, needed="most").verdict == "holds"
