@@ -77,6 +77,7 @@ def noise_calibration(curves: pd.DataFrame, chosen: dict[str, Sequence[float]]) 
     figure, axes = plt.subplots(1, len(noises), figsize=(3.5 * len(noises), 3.0), sharey=True)
     networks = list(dict.fromkeys(curves["network"]))
     palette = dict(zip(networks, sns.color_palette("colorblind", len(networks)), strict=True))
+    top = min(100, 1.5 * curves["top1"].max())  # room for the annotations
     for ax, noise in zip(np.atleast_1d(axes), noises, strict=True):
         part = curves[curves["noise"] == noise]
         for network in networks:
@@ -101,7 +102,7 @@ def noise_calibration(curves: pd.DataFrame, chosen: dict[str, Sequence[float]]) 
                 xycoords=("data", "axes fraction"), va="top", fontsize=7.5, color="#333333",
             )  # fmt: skip
         symbol = r"$\mu_G$" if noise.startswith("Gauss") else r"$\mu_N$"
-        ax.set(title=noise, xlabel=f"noise strength {symbol}", ylim=(0, 100))
+        ax.set(title=noise, xlabel=f"noise strength {symbol}", ylim=(0, top))
     first = np.atleast_1d(axes)[0]
     first.set_ylabel("top-1 accuracy (%)")
     first.legend(loc="center right")
