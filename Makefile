@@ -10,6 +10,7 @@ READY := .venv/.ready
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+# Snakemake gives a notebook one thread and as many notebooks at once as there are cores.
 figures: $(READY)  ## every figure and table; PROFILE=demo (default), cub200, cifar10 or paper
 	@$(BIN)/python workflow/run.py $(PROFILE) --cores $(CORES)
 
@@ -38,6 +39,6 @@ $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || { echo "Python 3.11.4 or newer is needed ($(PYTHON) is older); say which: make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "Setting up .venv (a minute or two; PyTorch is large) ..."
 	@rm -f $@
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
 	@touch $@

@@ -1,6 +1,7 @@
 """The project as a whole: its files agree with each other."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,9 @@ from execute import execute  # noqa: E402
 
 # What conda-forge calls differently.
 CONDA_NAMES = {"pytorch": "torch"}
+
+
+KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 
 
 def normal(name):
@@ -100,8 +104,7 @@ def test_a_failing_notebook_says_where_and_why_and_is_kept(tmp_path, capfd):
         nbformat.v4.new_code_cell("raise ValueError(f'x (={x}) must be 1')"),
     ]
     source, output = tmp_path / "bad name's.ipynb", tmp_path / "out" / "bad.ipynb"
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), source)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), source)
     assert execute(source, output, {"x": 2, "not_declared": 3}) == 1
     said = capfd.readouterr().err.strip().splitlines()
     assert said[-2] == "ValueError: x (=2) must be 1"
@@ -113,6 +116,46 @@ def test_a_failing_notebook_says_where_and_why_and_is_kept(tmp_path, capfd):
         if "text" in o
     ]
     assert kept == ["2\n"]
+
+
+def test_a_notebook_whose_kernel_dies_says_where_and_is_kept(tmp_path, capfd):
+    cells = [
+        nbformat.v4.new_code_cell("x = 1", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"),
+    ]
+    source, output = tmp_path / "dies.ipynb", tmp_path / "out.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), source)
+    assert execute(source, output, {}) == 1
+    said = capfd.readouterr().err.strip().splitlines()
+    assert said[-2] == "the kernel was killed (out of memory?)"
+    assert "os.kill" in said[-3] and output.exists()
+
+
+def test_a_grid_value_that_a_notebook_does_not_declare_is_an_error():
+    done = subprocess.run(
+        [sys.executable, "workflow/execute.py", "notebooks/00_overview.ipynb", "unused.ipynb",
+         "--config", "workflow/config/demo.yaml", "-p", "methd", "nt"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "00_overview.ipynb: has no parameter methd" in done.stderr
+    assert not (ROOT / "unused.ipynb").exists()
+
+
+def test_committed_figures_do_not_stand_for_a_run(tmp_path):
+    """In a fresh copy every notebook is executed, though its results are there and not older."""
+    for name in ("innt_lib", "notebooks", "workflow"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    command = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile"]
+    command += ["--configfile", "workflow/config/demo.yaml"]
+    listed = subprocess.run([*command, "--summary"], cwd=tmp_path, capture_output=True, text=True)
+    committed = re.findall(r"^figures/\S+", listed.stdout, re.MULTILINE)
+    assert len(committed) > 30
+    for name in committed:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    plan = subprocess.run([*command, "--dry-run"], cwd=tmp_path, capture_output=True, text=True)
+    assert re.search(r"^total +17$", plan.stdout, re.MULTILINE)
 
 
 def test_readme_verdicts_are_those_of_the_committed_tables():

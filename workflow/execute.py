@@ -11,8 +11,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import papermill
 import yaml
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 
@@ -44,11 +46,22 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> int:
             )  # fmt: skip
         except PapermillExecutionError as error:
             reason = re.sub(r"\x1b\[[0-9;]*m", "", f"{error.ename}: {error.evalue}")
-            print(f"\n{notebook.name} failed in cell {error.exec_count}:", file=sys.stderr)
-            print("\n".join(f"    {line}" for line in error.source.splitlines()), file=sys.stderr)
-            print(f"{reason}\n(executed so far: {output})", file=sys.stderr)
-            return 1
+            return failed(notebook, output, error.exec_count, error.source, reason)
+        except DeadKernelError:
+            cells = nbformat.read(output, as_version=4).cells
+            code = [cell for cell in cells if cell.cell_type == "code"]
+            ended = [cell for cell in code if cell.metadata.papermill.end_time]
+            reason = "the kernel was killed (out of memory?)"
+            return failed(notebook, output, len(ended), ended[-1].source, reason)
     return 0
+
+
+def failed(notebook: Path, output: Path, count: int | None, source: str, reason: str) -> int:
+    """Print what failed; the reason last but one."""
+    print(f"\n{notebook.name} failed in cell {count}:", file=sys.stderr)
+    print("\n".join(f"    {line}" for line in source.splitlines()), file=sys.stderr)
+    print(f"{reason}\n(executed so far: {output})", file=sys.stderr)
+    return 1
 
 
 def main() -> int:
@@ -61,7 +74,12 @@ def main() -> int:
     options = parser.parse_args()
     logging.getLogger("papermill").setLevel(logging.ERROR)
     parameters = yaml.safe_load(options.config.read_text())["parameters"]
-    return execute(options.notebook, options.output, parameters | dict(options.p))
+    given = dict(options.p)
+    if unknown := set(given) - set(declared(options.notebook)):
+        names = ", ".join(sorted(unknown))
+        print(f"{options.notebook}: has no parameter {names}", file=sys.stderr)
+        return 2
+    return execute(options.notebook, options.output, parameters | given)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TextIO
 
 import yaml
-from filelock import FileLock, Timeout
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,38 +27,56 @@ def main() -> int:
     if options.profile not in profiles:
         print(f"PROFILE={options.profile}: must be one of {', '.join(profiles)}", file=sys.stderr)
         return 2
+    if options.dry_run:
+        return subprocess.run([*snakemake(options), "--dry-run"], cwd=ROOT).returncode
     (ROOT / "runs").mkdir(exist_ok=True)
-    # Snakemake's own lock outlives a crash. This one does not, so whoever holds it may clear that.
-    try:
-        with FileLock(ROOT / "runs/.workflow.lock", blocking=False):
-            return run(options.profile, options.cores, options.dry_run)
-    except Timeout:
-        print("another `make figures` is running in this folder; wait for it", file=sys.stderr)
-        return 1
+    # Snakemake's own lock outlives a crash. This one Snakemake inherits, so that it ends with the last
+    # of the two, however they end: whoever gets it may clear Snakemake's.
+    with (ROOT / "runs/.workflow.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            print(
+                f"another `make figures` is running in this folder (process {lock.read() or '?'}): "
+                "wait for it, or end it",
+                file=sys.stderr,
+            )
+            return 1
+        return run(options, lock)
 
 
-def run(profile: str, cores: int, dry_run: bool) -> int:
-    """Run Snakemake on a profile and list the files that it made."""
-    config = f"workflow/config/{profile}.yaml"
-    # One notebook at a time on a GPU; without one the cores are the only limit.
-    gpus = 1 if shutil.which("nvidia-smi") else cores
-    command = [
+def snakemake(options: argparse.Namespace) -> list[str]:
+    """The command that runs a profile."""
+    # One notebook at a time on a GPU; without one the cores are the only limit. Greedy: jobs are few
+    # and alike, and the other scheduler needs a solver that is not there on every machine.
+    gpus = 1 if shutil.which("nvidia-smi") else options.cores
+    return [
         sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile",
-        "--configfile", config, "--cores", str(cores), "--resources", f"gpu={gpus}",
+        "--configfile", f"workflow/config/{options.profile}.yaml", "--cores", str(options.cores),
+        "--resources", f"gpu={gpus}", "--scheduler", "greedy", "--quiet", "rules",
     ]  # fmt: skip
-    started = time.time()
+
+
+def run(options: argparse.Namespace, lock: TextIO) -> int:
+    """Run Snakemake on a profile and list the files that it made."""
+    profile, command, started = options.profile, snakemake(options), time.time()
     if subprocess.run([*command, "--unlock", "--quiet", "all"], cwd=ROOT).returncode:
         return 1
-    flags = ["--dry-run"] if dry_run else ["--rerun-incomplete", "--keep-going"]
-    status = subprocess.run([*command, *flags, "--quiet", "rules"], cwd=ROOT).returncode
-    if dry_run:
-        return status
+    command += ["--rerun-incomplete", "--keep-going"]
+    process = subprocess.Popen(command, cwd=ROOT, pass_fds=[lock.fileno()])
+    lock.truncate(0)
+    print(process.pid, end="", file=lock, flush=True)
+    try:
+        status = process.wait()
+    except KeyboardInterrupt:  # Snakemake has it too, and ends its jobs
+        status = process.wait()
     minutes = (time.time() - started) / 60
     if status:
         print(f"\nNot finished after {minutes:.1f} minutes: see the cell and the reason above.")
         print("What is finished is kept; the same command goes on from there.")
         return status
-    datasets = yaml.safe_load((ROOT / config).read_text())["datasets"]
+    datasets = yaml.safe_load((ROOT / f"workflow/config/{profile}.yaml").read_text())["datasets"]
     print(f"\nFinished in {minutes:.1f} minutes. Figures and tables:")
     for dataset in datasets:
         for path in sorted((ROOT / "figures" / Path(dataset).name).rglob("*.*")):

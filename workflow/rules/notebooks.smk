@@ -9,9 +9,16 @@ def log_of(name):
     return f"runs/notebooks/{PROFILE}/{{dataset}}/{name}.ipynb"
 
 
+# Figures are committed, so that they are there proves nothing: this says that they were made here.
+def made(name):
+    return touch(f"runs/notebooks/{PROFILE}/{{dataset}}/{name}.done")
+
+
 rule overview:
     input: notebook="notebooks/00_overview.ipynb", library=LIBRARY
-    output: results("fig05_dataset.png", "table1_environment.csv", "table2_hyperparameters.csv")
+    output:
+        results("fig05_dataset.png", "table1_environment.csv", "table2_hyperparameters.csv"),
+        made("00_overview"),
     params: parameters=PARAMETERS
     log: log_of("00_overview")
     threads: 1
@@ -20,7 +27,9 @@ rule overview:
 
 rule train:
     input: notebook="notebooks/02_training.ipynb", library=LIBRARY
-    output: results(*(f"training/{{network}}-{{method}}-{{noise}}.{kind}" for kind in ("png", "csv")))
+    output:
+        results(*(f"training/{{network}}-{{method}}-{{noise}}.{kind}" for kind in ("png", "csv"))),
+        made("02_training-{network}-{method}-{noise}"),
     params: parameters=PARAMETERS
     log: log_of("02_training-{network}-{method}-{noise}")
     threads: 1
@@ -30,7 +39,9 @@ rule train:
 
 rule calibrate:
     input: trained, notebook="notebooks/01_noise_calibration.ipynb", library=LIBRARY
-    output: results("fig04_noise.png", "fig06_noise_calibration.png", "fig06_noise_calibration.csv")
+    output:
+        results("fig04_noise.png", "fig06_noise_calibration.png", "fig06_noise_calibration.csv"),
+        made("01_noise_calibration"),
     params: parameters=PARAMETERS
     log: log_of("01_noise_calibration")
     threads: 1
@@ -40,7 +51,9 @@ rule calibrate:
 
 rule heatmaps:
     input: trained, notebook="notebooks/03_heatmaps.ipynb", library=LIBRARY
-    output: results("fig02_nt_heatmaps.png", "fig07_heatmap_grid.png", "fig08_networks.png", "fig09_cam_algorithms.png")
+    output:
+        results("fig02_nt_heatmaps.png", "fig07_heatmap_grid.png", "fig08_networks.png", "fig09_cam_algorithms.png"),
+        made("03_heatmaps"),
     params: parameters=PARAMETERS
     log: log_of("03_heatmaps")
     threads: 1
@@ -50,7 +63,9 @@ rule heatmaps:
 
 rule interpretability:
     input: trained, notebook="notebooks/04_interpretability.ipynb", library=LIBRARY
-    output: results("table3_interpretability.csv", "table3_interpretability.md", "table3_innt_against_nt.csv")
+    output:
+        results("table3_interpretability.csv", "table3_interpretability.md", "table3_innt_against_nt.csv"),
+        made("04_interpretability"),
     params: parameters=PARAMETERS
     log: log_of("04_interpretability")
     threads: 1
@@ -60,7 +75,9 @@ rule interpretability:
 
 rule accuracy:
     input: trained, notebook="notebooks/05_accuracy.ipynb", library=LIBRARY
-    output: results("{number}_accuracy.csv", "{number}_accuracy.md")
+    output:
+        results("{number}_accuracy.csv", "{number}_accuracy.md"),
+        made("05_accuracy-{number}"),
     params: parameters=PARAMETERS
     log: log_of("05_accuracy-{number}")
     threads: 1
@@ -70,7 +87,9 @@ rule accuracy:
 
 rule reproduction:
     input: trained, notebook="notebooks/06_reproduction.ipynb", library=LIBRARY
-    output: results("reproduction.png", "reproduction_cells.csv", "reproduction_claims.csv")
+    output:
+        results("reproduction.png", "reproduction_cells.csv", "reproduction_claims.csv"),
+        made("06_reproduction"),
     params: parameters=PARAMETERS
     log: log_of("06_reproduction")
     threads: 1
