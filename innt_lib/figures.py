@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,6 +62,14 @@ def save(figure: Figure, folder: str, name: str, data: pd.DataFrame | None = Non
     if data is not None:
         text = data.to_csv(index=False, float_format="%.6g")
         write(target.with_suffix(".csv"), lambda s: s.write(text.encode()))
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG file, for a widget; the figure is closed."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=100)
+    plt.close(figure)
+    return stream.getvalue()
 
 
 # --- curves ------------------------------------------------------------------------------------------
