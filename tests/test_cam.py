@@ -237,7 +237,8 @@ def test_no_image_depends_on_its_batch_mates(name: str) -> None:
     for i in range(4):
         alone = cam(name, network, images[i : i + 1], targets[i : i + 1])
         torch.testing.assert_close(together[i : i + 1], alone, atol=1e-4, rtol=0)
-    assert not torch.allclose(together[1], cam(name, network, images, 9 - targets)[1], atol=1e-2)
+    other = cam(name, network, images, 9 - targets)
+    assert (together[1] - other[1]).abs().max() > 1e-4  # more than batching changes
 
 
 @pytest.mark.parametrize("name", CAMS)

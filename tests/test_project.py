@@ -78,7 +78,8 @@ def test_profiles_expand(path):
     command = [sys.executable, "workflow/run.py", path.stem, "--dry-run"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "reproduction" in done.stdout + done.stderr or "Nothing to be done" in done.stderr
+    said = done.stdout + done.stderr
+    assert "reproduction" in said or "Nothing to be done" in said
 
 
 def test_an_unknown_profile_lists_the_valid_ones():
