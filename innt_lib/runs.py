@@ -135,7 +135,7 @@ def grid(
         for method in _names(methods):
             for noise, strength in noises.items():
                 run = Run(network=network, method=method, noise=noise, strength=strength, **common)
-                if run.objective().regularised or not isinstance(tau, str):
+                if run.objective().uses_noise:  # NT too: its Reg_na is logged, not trained on
                     run = replace(run, tau=suggest_tau(run) if isinstance(tau, str) else tau)
                 for seed in range(seeds):
                     one = replace(run, seed=seed)
