@@ -5,16 +5,20 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help figures paper test notebooks lab clean
+.PHONY: help figures prepare paper test notebooks lab clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 # Snakemake gives a notebook one thread and as many notebooks at once as there are cores.
-figures: $(READY)  ## every figure and table; PROFILE=demo (default), cub200, cifar10 or paper
+figures: $(READY)  ## every figure and table; PROFILE=demo (default) or another of workflow/config/
 	@$(BIN)/python workflow/run.py $(PROFILE) --cores $(CORES)
 
-paper:  ## the paper's settings to the letter (a GPU, and the data sets, are needed)
+prepare: $(READY)  ## fetch what PROFILE needs, and say how long its trainings will take here
+	@$(BIN)/python workflow/prepare.py $(PROFILE)
+
+paper:  ## the paper's settings to the letter: downloads, an estimate of the time, all figures (needs a GPU)
+	@$(MAKE) --no-print-directory prepare PROFILE=paper
 	@$(MAKE) --no-print-directory figures PROFILE=paper
 
 # One thread a worker: the workers share the cores, and sums do not depend on their number.

@@ -11,14 +11,16 @@ Both p-values are corrected by Holm for the number of comparisons that the claim
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from innt_lib.stats import holm, paired_images, paired_test
+from innt_lib.stats import Comparison, holm, paired_images, paired_test
 
 LEVEL = 0.05
+# Two trainings that happen to differ by the same amount prove nothing.
+FEWEST_SEEDS = 3
 # Metric -> sign of what the paper calls better, and its value for one image.
 BETTER = {
     "ad": -1, "ai": 1, "aepe": -1, "similarity": 1, "gap_top1": -1, "gap_top5": -1,
@@ -31,42 +33,58 @@ _OF_IMAGE = {
 
 
 def compare(
-    results: pd.DataFrame, images: pd.DataFrame, a: str, b: str, metrics: Sequence[str]
+    results: pd.DataFrame,
+    images: pd.DataFrame,
+    a: str | Sequence[str],
+    b: str,
+    metrics: Sequence[str],
 ) -> pd.DataFrame:
-    """Method a against method b in every network, noise and metric there is.
+    """Method a (or each of several) against method b in every network, noise and metric there is.
 
     Args:
         results: of :func:`innt_lib.tables.per_run`.
         images: of :func:`innt_lib.tables.per_image`, the same runs.
-        a, b: methods.
+        a, b: methods (or what else the column ``method`` holds).
         metrics: keys of ``BETTER``; those without values are left out.
 
     Returns:
         ``network, noise, metric, a, b, difference`` (a - b), its interval over seeds ``low``,
-        ``high``, ``effect_size`` and ``seeds``, ``p_seeds``, ``p_images`` after Holm's correction
-        over all rows, and ``favours``: 1 if the difference goes a's way, -1 if b's, 0 if neither.
+        ``high``, ``effect_size`` and ``seeds``, ``p_seeds`` (NaN below ``FEWEST_SEEDS`` trainings),
+        ``p_images`` after Holm's correction over all rows, and ``favours``: 1 if the difference
+        goes a's way, -1 if b's, 0 if neither.
     """
     rows = []
     for metric in (m for m in metrics if m in results and results[m].notna().any()):
         for (network, noise), group in results.groupby(["network", "noise"], sort=False):
             pairs = group.pivot(index="seed", columns="method", values=metric)
-            if not {a, b} <= set(pairs.columns):
-                continue
-            found = paired_test(pairs[a].to_numpy(), pairs[b].to_numpy())
-            favours = 0 if math.isnan(found.difference) else BETTER[metric] * found.difference
             part = images[(images["network"] == network) & (images["noise"] == noise)]
-            rows.append({
-                "network": network, "noise": noise, "metric": metric, "a": a, "b": b,
-                "difference": found.difference, "low": found.low, "high": found.high,
-                "effect_size": found.effect_size, "seeds": found.n, "p_seeds": found.p,
-                "p_images": _over_images(part, a, b, metric),
-                "favours": (favours > 0) - (favours < 0),
-            })  # fmt: skip
+            about = {"network": network, "noise": noise, "metric": metric}
+            rows += [
+                about | _compare(pairs, part, one, b, metric)
+                for one in ([a] if isinstance(a, str) else a)
+                if {one, b} <= set(pairs.columns)
+            ]
     table = pd.DataFrame(rows)
     for column in ("p_seeds", "p_images"):
         if len(table):
             table[column] = holm(table[column].tolist())
     return table
+
+
+def _compare(
+    pairs: pd.DataFrame, images: pd.DataFrame, a: str, b: str, metric: str
+) -> dict[str, object]:
+    found = paired_test(pairs[a].to_numpy(), pairs[b].to_numpy())
+    favours = 0 if math.isnan(found.difference) else BETTER[metric] * found.difference
+    return {
+        "a": a, "b": b, "difference": found.difference, "low": found.low, "high": found.high,
+        "effect_size": found.effect_size, "seeds": found.n, "p_seeds": _p_seeds(found),
+        "p_images": _over_images(images, a, b, metric), "favours": (favours > 0) - (favours < 0),
+    }  # fmt: skip
+
+
+def _p_seeds(found: Comparison) -> float:
+    return found.p if found.n >= FEWEST_SEEDS else math.nan
 
 
 def _over_images(images: pd.DataFrame, a: str, b: str, metric: str) -> float:
@@ -79,6 +97,31 @@ def _over_images(images: pd.DataFrame, a: str, b: str, metric: str) -> float:
         index="image", columns="method", values="value", aggfunc="mean", dropna=False
     )
     return paired_images(table[a].to_numpy(), table[b].to_numpy(), seed=0).p
+
+
+def describe(comparisons: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
+    """One sentence a network, noise and a: what differs from b beyond doubt, and what does not.
+
+    Args:
+        comparisons: of :func:`compare`.
+        labels: how to write a metric.
+    """
+    sentences = []
+    keys = ["network", "noise", "a", "b"]
+    for (network, noise, a, b), group in comparisons.groupby(keys, sort=False):
+        level = pd.Series("undecided", group.index)
+        level[group["p_images"] < LEVEL] = "beyond doubt over images"
+        level[group["p_seeds"] < LEVEL] = "beyond doubt over trainings"
+        said = []
+        for name in dict.fromkeys(level.sort_values()):
+            rows = group[level == name]
+            amounts = [
+                f"{labels.get(metric, metric)} {difference:+.3g}"
+                for metric, difference in zip(rows["metric"], rows["difference"], strict=True)
+            ]
+            said.append(f"{name}: {', '.join(amounts)}")
+        sentences.append(f"{network}, {noise}, {a} against {b}; {'; '.join(said)}.")
+    return sentences
 
 
 @dataclass(frozen=True)
@@ -162,7 +205,7 @@ def flattens(curves: pd.DataFrame, noise: str, at: float) -> pd.DataFrame:
             "network": network, "noise": noise, "metric": "fall", "a": f"beyond {at:g}",
             "b": f"up to {at:g}", "difference": found.difference, "low": found.low,
             "high": found.high, "effect_size": found.effect_size, "seeds": found.n,
-            "p_seeds": found.p, "p_images": math.nan,
+            "p_seeds": _p_seeds(found), "p_images": math.nan,
             "favours": int(found.difference < 0) - int(found.difference > 0),
         })  # fmt: skip
     table = pd.DataFrame(rows)

@@ -20,11 +20,12 @@ from innt_lib.files import write
 from innt_lib.stats import mean_interval
 
 METHOD_LABELS = {
-    "baseline": "baseline", "nt": "NT", "nt_weighted": "NT weighted",
+    "baseline": "baseline", "nt": "NT", "nt_once": "NT, noise drawn once",
+    "nt_weighted": "NT weighted",
     "innt_origin": "INNT origin", "innt": "INNT",
 }  # fmt: skip
 METHOD_COLOURS = {
-    "baseline": "#8c8c8c", "nt": "#d1701f", "nt_weighted": "#c9a227",
+    "baseline": "#8c8c8c", "nt": "#d1701f", "nt_once": "#a8452f", "nt_weighted": "#c9a227",
     "innt_origin": "#5aa0c8", "innt": "#1f5fa8",
 }  # fmt: skip
 NOISE_LABELS = {"gaussian": "Gaussian", "neighborhood": "neighborhood"}
@@ -228,6 +229,45 @@ def _dots(ax: Axes, part: pd.DataFrame, metric: str, methods: list[str], noises:
     ax.set_xticks(range(len(noises)), [NOISE_LABELS[n] for n in noises])
     ax.set_xlim(-0.6, len(noises) - 0.4)
     ax.grid(axis="x", visible=False)
+
+
+def variants(results: pd.DataFrame, metrics: Sequence[str], reference: str) -> Figure:
+    """Variants of a training below each other: a column a metric; a dot a seed, a bar the interval.
+
+    Args:
+        results: one row a run and noise: ``network``, ``method`` (the variant), ``noise`` and the
+            metrics.
+        metrics: keys of ``METRIC_LABELS``.
+        reference: the variant whose mean is drawn as a line.
+    """
+    groups = list(results.groupby(["network", "noise"], sort=False))
+    names = list(dict.fromkeys(results["method"]))
+    figure, axes = plt.subplots(
+        len(groups), len(metrics), squeeze=False, sharey=True, sharex="col",
+        figsize=(1.4 + 1.9 * len(metrics), 0.7 + (0.45 + 0.27 * len(names)) * len(groups)),
+    )  # fmt: skip
+    for line, ((network, noise), part) in zip(axes, groups, strict=True):
+        for ax, metric in zip(line, metrics, strict=True):
+            ax.axvline(
+                part.loc[part["method"] == reference, metric].mean(), color="#444444", lw=0.8
+            )
+            for y, name in enumerate(names):
+                values = part.loc[part["method"] == name, metric].dropna()
+                if values.empty:
+                    continue
+                interval = mean_interval(values)
+                colour = "#8c8c8c" if name == reference else "#1f5fa8"
+                ax.plot(values, [y] * len(values), "o", ms=3, alpha=0.35, mew=0, color=colour)
+                ax.plot([interval.low, interval.high], [y, y], color=colour, lw=1.6)
+                ax.plot(interval.mean, y, "o", ms=5.5, color=colour)
+            ax.grid(axis="y", visible=False)
+            ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4))
+        line[0].set_yticks(range(len(names)), names)
+        line[0].set_ylim(len(names) - 0.4, -0.6)
+        line[0].set_ylabel(f"{network}\n{NOISE_LABELS.get(noise, noise)}")
+    for ax, metric in zip(axes[0], metrics, strict=True):
+        ax.set_title(METRIC_LABELS[metric], fontsize=9)
+    return figure
 
 
 def beside_paper(measured: pd.DataFrame, published: pd.DataFrame) -> Figure:

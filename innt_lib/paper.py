@@ -27,6 +27,10 @@ ENVIRONMENT: dict[str, str] = {
 }
 """Table 1."""
 
+CLASSES: dict[str, int] = {"cub200": 200, "cifar10": 10}
+IMAGES: dict[str, str] = {"cub200": "5994 and 5794", "cifar10": "50000 and 10000"}
+"""Training and test images of the public splits, which the paper names by their totals."""
+
 VGG16_CALIBRATION: dict[tuple[str, float], float] = {
     ("gaussian", 0.15): 14.26,
     ("neighborhood", 1.5): 13.24,

@@ -34,6 +34,9 @@ from innt_lib.noise import Noise
 from innt_lib.settings import Settings
 from innt_lib.training import pick_device, train
 
+# What grids and tables call a method trained in another way than by default.
+VARIANTS: dict[str, dict[str, Any]] = {"nt_once": {"method": "nt", "resample": False}}
+
 # Parameters that a method does not use do not tell its runs apart.
 _UNUSED = {
     "baseline": (
@@ -73,6 +76,14 @@ class Run(Settings):
         if self.network not in models.NETWORKS:
             known = ", ".join(models.NETWORKS)
             raise ValueError(f"network (={self.network!r}) must be one of {known}")
+
+    @property
+    def label(self) -> str:
+        """What tables call its method: one of ``losses.METHODS`` or of ``VARIANTS``."""
+        for label, fields in VARIANTS.items():
+            if all(getattr(self, name) == value for name, value in fields.items()):
+                return label
+        return self.method
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -117,7 +128,8 @@ def grid(
     """Every cell of an experiment, seed by seed; the baseline appears once, whatever the noises.
 
     Args:
-        networks, methods: names, as a list or separated by commas.
+        networks, methods: names, as a list or separated by commas; a method is one of
+            ``losses.METHODS`` or of ``VARIANTS`` (``"nt_once"``: NT with the noise drawn once).
         noises: strength by name.
         seeds: how many; they are 0, 1, ...
         tau: of Eq. 5, or ``"auto"``: for each network what :func:`suggest_tau` says.
@@ -134,7 +146,8 @@ def grid(
     for network in _names(networks):
         for method in _names(methods):
             for noise, strength in noises.items():
-                run = Run(network=network, method=method, noise=noise, strength=strength, **common)
+                fields = common | VARIANTS.get(method, {"method": method})
+                run = Run(network=network, noise=noise, strength=strength, **fields)
                 if run.objective().uses_noise:  # NT too: its Reg_na is logged, not trained on
                     run = replace(run, tau=suggest_tau(run) if isinstance(tau, str) else tau)
                 for seed in range(seeds):

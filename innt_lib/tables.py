@@ -56,7 +56,7 @@ def per_image(
         noise = make_noise(name, strength, run.noise_range, run.noise_form)
         table = runs.evaluation(run, noise, cam=cam, reading=reading, device=device)
         about = {
-            "run": run.name, "network": run.network, "method": run.method, "noise": name,
+            "run": run.name, "network": run.network, "method": run.label, "noise": name,
             "seed": run.seed,
         }  # fmt: skip
         tables.append(pd.DataFrame(about, index=table.index).join(table))

@@ -59,6 +59,18 @@ def test_comparison_has_a_dot_a_seed_and_the_interval():
     np.testing.assert_allclose(np.diff(interval.get_ydata()), 2 * 12.7062 * 0.1, rtol=1e-4)
 
 
+def test_variants_stand_below_each_other_around_the_reference():
+    results = pd.DataFrame({
+        "network": "n", "method": ["b", "b", "a", "a"], "noise": "gaussian", "ad": [0.4, 0.6, 0.1, 0.3],
+    })  # fmt: skip
+    ax = figures.variants(results, ["ad"], "b").axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "a"]
+    reference, dots = ax.lines[0], ax.lines[4]
+    np.testing.assert_allclose(reference.get_xdata(), 0.5)
+    np.testing.assert_allclose(dots.get_xdata(), [0.1, 0.3])
+    np.testing.assert_allclose(dots.get_ydata(), 1)
+
+
 def test_panels_place_pictures_maps_and_boxes():
     image = np.zeros((8, 8, 3), dtype=np.uint8)
     rows = [

@@ -40,6 +40,13 @@ def test_grid_has_the_baseline_once_and_one_tau_a_network(root):
     assert {run.tau for run in small_grid("nt,innt", tau=0.25)} == {0.25}
 
 
+def test_nt_with_noise_drawn_once_is_a_method_of_its_own_in_grids_and_tables(root):
+    once, again = runs.grid("smallcnn", "nt_once,nt", {"gaussian": 0.15}, 1, tau=1.0)
+    assert (once.method, once.resample, once.label) == ("nt", False, "nt_once")
+    assert (again.method, again.resample, again.label) == ("nt", True, "nt")
+    assert once.name != again.name
+
+
 def test_suggested_tau_starts_the_regulariser_at_one_half(root):
     from innt_lib import activation_distance, build, data
 
@@ -280,6 +287,30 @@ def test_verdicts():
     assert claims.judge("c", both).verdict == "does not hold"
     assert claims.judge("c", both, needed="most").verdict == "holds"
     assert claims.judge("c", clear[:0]).verdict == "not measurable here"
+
+
+def test_two_trainings_that_differ_alike_decide_nothing():
+    low, high = np.linspace(0.1, 0.2, 30), np.linspace(0.6, 0.9, 30)
+    alike = compare([0.1, 0.2], [0.3, 0.4], low, high)  # a t-test on them would say p = 0
+    assert np.isnan(alike["p_seeds"].item())
+    assert claims.judge("c", alike).verdict == "holds for these networks"
+
+
+def test_several_variants_are_corrected_together_and_described():
+    results = pd.concat([frame("ad", [0.1, 0.11, 0.12], [0.5, 0.52, 0.51]),
+                         frame("ad", [0.5, 0.53, 0.5], []).assign(method="other")])  # fmt: skip
+    low, high = np.linspace(0.1, 0.2, 30), np.linspace(0.6, 0.9, 30)
+    images = pd.concat([image_frame("drop", low, high),
+                        image_frame("drop", high, []).assign(method="other")])  # fmt: skip
+    both = claims.compare(results, images, ["innt", "other"], "nt", ["ad"])
+    alone = claims.compare(results, images, "innt", "nt", ["ad"])
+    assert both["a"].tolist() == ["innt", "other"]
+    assert both["p_seeds"][0] == pytest.approx(2 * alone["p_seeds"].item())
+    said = claims.describe(both, {"ad": "AD"})
+    assert said == [
+        "n, gaussian, innt against nt; beyond doubt over trainings: AD -0.4.",
+        "n, gaussian, other against nt; undecided: AD +0.",
+    ]
 
 
 def test_flattening_by_hand():

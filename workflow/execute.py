@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import re
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ import papermill
 import yaml
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
+from strip import strip
 
 
 def declared(notebook: Path) -> list[str]:
@@ -65,11 +67,12 @@ def failed(notebook: Path, output: Path, count: int | None, source: str, reason:
 
 
 def main() -> int:
-    """Command line: NOTEBOOK OUTPUT --config FILE [-p NAME TEXT ...]."""
+    """Command line: NOTEBOOK OUTPUT --config FILE [--keep FILE] [-p NAME TEXT ...]."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("notebook", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--keep", type=Path, help="also leave a copy here, as it is to be read")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "TEXT"))
     options = parser.parse_args()
     logging.getLogger("papermill").setLevel(logging.ERROR)
@@ -79,7 +82,11 @@ def main() -> int:
         names = ", ".join(sorted(unknown))
         print(f"{options.notebook}: has no parameter {names}", file=sys.stderr)
         return 2
-    return execute(options.notebook, options.output, parameters | given)
+    status = execute(options.notebook, options.output, parameters | given)
+    if options.keep and not status:
+        shutil.copyfile(options.output, options.keep)
+        strip(options.keep)
+    return status
 
 
 if __name__ == "__main__":

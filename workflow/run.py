@@ -76,10 +76,10 @@ def run(options: argparse.Namespace, lock: TextIO) -> int:
         print(f"\nNot finished after {minutes:.1f} minutes: see the cell and the reason above.")
         print("What is finished is kept; the same command goes on from there.")
         return status
-    datasets = yaml.safe_load((ROOT / f"workflow/config/{profile}.yaml").read_text())["datasets"]
+    config = yaml.safe_load((ROOT / f"workflow/config/{profile}.yaml").read_text())
     print(f"\nFinished in {minutes:.1f} minutes. Figures and tables:")
-    for dataset in datasets:
-        for path in sorted((ROOT / "figures" / Path(dataset).name).rglob("*.*")):
+    for folder in config["figures"]:
+        for path in sorted((ROOT / "figures" / folder).rglob("*.*")):
             if path.suffix in (".png", ".md"):
                 print(f"  {path.relative_to(ROOT)}")
     print(f"Executed notebooks: runs/notebooks/{profile}/")

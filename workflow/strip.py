@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
@@ -18,8 +19,14 @@ def strip(path: Path) -> None:
     for cell in notebook.cells:
         cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags"}
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+            cell.outputs = [o for o in cell.outputs if not (o.get("name") == "stderr" or bar(o))]
     nbformat.write(notebook, path)
+
+
+def bar(output: Any) -> bool:
+    """Whether an output is a progress bar."""
+    data = output.get("data", {})
+    return "application/vnd.jupyter.widget-view+json" in data and "%|" in data.get("text/plain", "")
 
 
 if __name__ == "__main__":

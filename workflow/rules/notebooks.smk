@@ -1,17 +1,21 @@
 # One rule, one notebook. The executed copy is a log, so that it is kept when the notebook fails.
 
 
+def dataset(wildcards):
+    return FOLDERS[wildcards.folder]
+
+
 def trained(wildcards):
-    return [f"figures/{wildcards.dataset}/training/{cell}.csv" for cell in CELLS]
+    return [f"figures/{wildcards.folder}/training/{cell}.csv" for cell in CELLS]
 
 
 def log_of(name):
-    return f"runs/notebooks/{PROFILE}/{{dataset}}/{name}.ipynb"
+    return f"runs/notebooks/{PROFILE}/{{folder}}/{name}.ipynb"
 
 
 # Figures are committed, so that they are there proves nothing: this says that they were made here.
 def made(name):
-    return touch(f"runs/notebooks/{PROFILE}/{{dataset}}/{name}.done")
+    return touch(f"runs/notebooks/{PROFILE}/{{folder}}/{name}.done")
 
 
 rule overview:
@@ -19,7 +23,7 @@ rule overview:
     output:
         results("fig05_dataset.png", "table1_environment.csv", "table2_hyperparameters.csv"),
         made("00_overview"),
-    params: parameters=PARAMETERS
+    params: parameters=PARAMETERS, dataset=dataset
     log: log_of("00_overview")
     threads: 1
     shell: command()
@@ -30,7 +34,7 @@ rule train:
     output:
         results(*(f"training/{{network}}-{{method}}-{{noise}}.{kind}" for kind in ("png", "csv"))),
         made("02_training-{network}-{method}-{noise}"),
-    params: parameters=PARAMETERS
+    params: parameters=PARAMETERS, dataset=dataset
     log: log_of("02_training-{network}-{method}-{noise}")
     threads: 1
     resources: gpu=1
@@ -42,7 +46,7 @@ rule calibrate:
     output:
         results("fig04_noise.png", "fig06_noise_calibration.png", "fig06_noise_calibration.csv"),
         made("01_noise_calibration"),
-    params: parameters=PARAMETERS
+    params: parameters=PARAMETERS, dataset=dataset
     log: log_of("01_noise_calibration")
     threads: 1
     resources: gpu=1
@@ -54,7 +58,7 @@ rule heatmaps:
     output:
         results("fig02_nt_heatmaps.png", "fig07_heatmap_grid.png", "fig08_networks.png", "fig09_cam_algorithms.png"),
         made("03_heatmaps"),
-    params: parameters=PARAMETERS
+    params: parameters=PARAMETERS, dataset=dataset
     log: log_of("03_heatmaps")
     threads: 1
     resources: gpu=1
@@ -66,7 +70,7 @@ rule interpretability:
     output:
         results("table3_interpretability.csv", "table3_interpretability.md", "table3_innt_against_nt.csv"),
         made("04_interpretability"),
-    params: parameters=PARAMETERS
+    params: parameters=PARAMETERS, dataset=dataset
     log: log_of("04_interpretability")
     threads: 1
     resources: gpu=1
@@ -78,7 +82,7 @@ rule accuracy:
     output:
         results("{number}_accuracy.csv", "{number}_accuracy.md"),
         made("05_accuracy-{number}"),
-    params: parameters=PARAMETERS
+    params: parameters=PARAMETERS, dataset=dataset
     log: log_of("05_accuracy-{number}")
     threads: 1
     resources: gpu=1
@@ -90,8 +94,22 @@ rule reproduction:
     output:
         results("reproduction.png", "reproduction_cells.csv", "reproduction_claims.csv"),
         made("06_reproduction"),
-    params: parameters=PARAMETERS
+        executed=results("06_reproduction.ipynb"),
+    params: parameters=PARAMETERS, dataset=dataset
     log: log_of("06_reproduction")
     threads: 1
     resources: gpu=1
-    shell: command()
+    shell: command(keep="executed")
+
+
+rule ablate:
+    input: notebook="notebooks/07_ablations.ipynb", library=LIBRARY
+    output:
+        results(*(f"ablations/{name}.csv" for name in ("learning_rate", "parts", "tau", "forward", "noise_form", "readings"))),
+        made("07_ablations"),
+        executed=results("07_ablations.ipynb"),
+    params: parameters=PARAMETERS, dataset=dataset
+    log: log_of("07_ablations")
+    threads: 1
+    resources: gpu=1
+    shell: command(keep="executed", network=NETWORKS[0])

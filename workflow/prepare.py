@@ -1,0 +1,128 @@
+"""`make prepare`: fetch what a profile needs and is not here, and say how long its trainings will take."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+from innt_lib import catalogue, data, download, environment, models, runs, training
+from innt_lib.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+STEPS = 6  # timed for each network, after as many to warm up
+
+
+def fetch(dataset: str) -> catalogue.Listing:
+    """The list of a data set's images, downloaded first if it is not here."""
+    try:
+        return catalogue.find(dataset, None)[1]
+    except FileNotFoundError:
+        print(f"fetching {dataset} into {download.download(dataset).parent}")
+        return catalogue.find(dataset, None)[1]
+
+
+def training_images(listing: catalogue.Listing, per_class: int) -> int:
+    """How many images are trained on, of all those in the list."""
+    counts = np.bincount([record.label for record in listing.records if record.train])
+    return int(np.minimum(counts, per_class or counts.max()).sum())
+
+
+def seconds_a_step(network: str, classes: int, size: int, settings: Settings, device: str) -> float:
+    """One optimiser step on random pixels, mean of a few."""
+    generator, images = np.random.default_rng(0), STEPS * settings.batch_size
+    pixels = generator.integers(0, 255, (images, size, size, 3), dtype=np.uint8)
+    labels, ids = np.arange(images) % classes, tuple(map(str, range(images)))
+    names = tuple(map(str, range(classes)))
+    random = data.ImageSet("random", pixels, labels, None, names, ids, "random")
+    built = models.build(network, classes)
+    training.train(built, random, settings, device=device)
+    started = time.perf_counter()
+    training.train(built, random, settings, device=device)
+    return (time.perf_counter() - started) / STEPS
+
+
+def estimate(parameters: dict[str, Any], listing: catalogue.Listing, dataset: str) -> pd.DataFrame:
+    """Hours of the trainings of a profile on a data set that are not finished yet.
+
+    Returns:
+        ``network, images a step, trainings, seconds a step, hours``.
+    """
+    known = {
+        name: value for name, value in parameters.items() if name in runs.Run.__dataclass_fields__
+    }
+    strengths = {
+        "gaussian": parameters.get("mu_gaussian", 0.15),
+        "neighborhood": parameters.get("mu_neighborhood", 1.0),
+    }
+    # tau changes no duration; asking for "auto" would need the decoded images.
+    tau = parameters["tau"] if parameters["tau"] != "auto" else 2e-3
+    grid = runs.grid(
+        parameters["networks"], parameters["methods"], strengths, parameters["seeds"],
+        dataset=dataset, **(known | {"tau": tau}),
+    )  # fmt: skip
+    waiting = [run for run in grid if parameters["tau"] == "auto" or not run.finished]
+    classes = len(listing.classes)
+    images = training_images(listing, parameters.get("train_per_class", 0))
+    rows = []
+    for network in dict.fromkeys(run.network for run in waiting):
+        for noisy in (False, True):
+            group = [
+                r for r in waiting if r.network == network and r.objective().uses_noise == noisy
+            ]
+            if not group:
+                continue
+            run = group[0]
+            seconds = seconds_a_step(
+                network, classes, run.size, replace(run, epochs=1), parameters.get("device", "auto")
+            )
+            steps = sum(r.epochs * (images // r.batch_size) for r in group)
+            rows.append(
+                (network, run.batch_size * (1 + noisy), len(group), seconds, steps * seconds / 3600)
+            )
+    return pd.DataFrame(
+        rows, columns=["network", "images a step", "trainings", "seconds a step", "hours"]
+    )
+
+
+def main() -> int:
+    """Returns 0, or 1 with one line if something is missing and cannot be had."""
+    profiles = sorted(path.stem for path in (ROOT / "workflow/config").glob("*.yaml"))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("profile", choices=profiles)
+    config = yaml.safe_load(
+        (ROOT / f"workflow/config/{parser.parse_args().profile}.yaml").read_text()
+    )
+    parameters = config["parameters"]
+    device = training.pick_device(parameters.get("device", "auto"))
+    torch.set_num_threads(1)  # as in the workflow, where every core has a notebook of its own
+    try:
+        for network in parameters["networks"].split(","):
+            models.build(network, 2, parameters.get("weights", "none"))
+        tables = []
+        for folder, dataset in config["figures"].items():
+            table = estimate(parameters, fetch(dataset), dataset)
+            tables.append(table.assign(figures=folder))
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    table = pd.concat(tables)
+    at_once = 1 if device.type == "cuda" else os.cpu_count() or 1
+    print(f"On {environment.device_name(device)}, timed with {STEPS} steps each:")
+    print(table.round({"seconds a step": 4, "hours": 2}).to_markdown(index=False))
+    hours = table["hours"].sum() / at_once
+    print(f"All trainings: about {hours:.1f} hours, {at_once} at once (evaluation comes on top).")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
