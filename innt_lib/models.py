@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from innt_lib import paths
 from innt_lib.files import write
 
 
@@ -48,8 +49,9 @@ def build(name: str, classes: int, weights: str = "none", seed: int = 0) -> Spli
         classes: number of classes, at least 2.
         weights: ``"none"``: random; ``"imagenet"``: torchvision's ImageNet weights (downloaded
             once) under a new last layer; else the path of a checkpoint (``weights.safetensors`` of
-            a run) of the same network. A checkpoint with another number of classes lends its
-            features only when its path is prefixed with ``features:``.
+            a run; a relative path is one below the root) of the same network. A checkpoint with
+            another number of classes lends its features only when its path is prefixed with
+            ``features:``.
         seed: of the initialisation; the global random state is left as it was.
 
     Raises:
@@ -66,7 +68,7 @@ def build(name: str, classes: int, weights: str = "none", seed: int = 0) -> Spli
         network = NETWORKS[name](classes, "imagenet" if weights == "imagenet" else None)
     if weights not in ("none", "imagenet"):
         part, _, path = weights.rpartition("features:")
-        load_checkpoint(network, Path(path), features_only=path != weights, name=name)
+        load_checkpoint(network, paths.resolve(path), features_only=path != weights, name=name)
     return network.to(memory_format=torch.channels_last)
 
 

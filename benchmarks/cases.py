@@ -1,0 +1,373 @@
+"""The measurements: each first checks that both sides compute the same, then times them in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import peers
+import torch
+from PIL import Image
+from pytorch_grad_cam import GradCAM, GradCAMPlusPlus, ScoreCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from timing import in_new_process, interleaved, peak_memory
+from torch import Tensor
+from torchcam.methods import GradCAM as TorchcamGradCAM
+
+from innt_lib import cam, data, evaluation, models, noise
+from innt_lib.losses import Objective
+from innt_lib.settings import Settings
+from innt_lib.training import _Loop, pick_device
+
+CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        work: what is done.
+        ours: seconds.
+        floor, peer: what it is compared with, and its seconds (None: not compared).
+        reach: what the project wants.
+        note: what was checked, or what there is to know.
+    """
+
+    work: str
+    ours: float
+    floor: tuple[str, float] | None
+    peer: tuple[str, float] | None
+    reach: str
+    note: str = ""
+
+
+def training(folder: Path) -> Iterator[Row]:
+    """The INNT step and epoch against bare passes and against the plain loop."""
+    for name, size, batch, steps in (
+        ("resnet18", 224, 8, 2), ("resnet20", 32, 16, 12), ("resnet20", 32, 128, 3),
+    ):  # fmt: skip
+        paths, labels = _files(folder / str(size), steps * batch, size)
+        images = data.load(str(folder / str(size)), size).train
+        settings = Settings(batch_size=batch)
+        network, plain = models.build(name, CLASSES), models.build(name, CLASSES)
+        loop = _Loop(network, images, settings, pick_device("cpu"))
+        two_passes = replace(settings, forward="separate")
+        separate = _Loop(models.build(name, CLASSES), images, two_passes, pick_device("cpu"))
+        other = peers.PlainLoop(plain, peers.Files(paths, labels, size), batch, settings.tau)
+        note = _same_loss(other, images, paths, labels, size, settings)
+        floor_network = models.build(name, CLASSES).train()
+        pixels = torch.randn(2 * batch, 3, size, size).to(memory_format=torch.channels_last)
+        targets = torch.arange(2 * batch) % CLASSES
+
+        def bare(
+            network: models.SplitNetwork = floor_network, x: Tensor = pixels, y: Tensor = targets,
+            steps: int = steps,
+        ) -> None:  # fmt: skip
+            for _ in range(steps):
+                network.zero_grad(set_to_none=True)
+                torch.nn.functional.cross_entropy(network(x), y).backward()
+
+        def read(loop: _Loop = loop, batch: int = batch, steps: int = steps) -> None:
+            for step in range(steps):
+                rows = torch.arange(step * batch, (step + 1) * batch)
+                loop.views(data.standardise(loop.pixels[rows]), rows)
+
+        loop.seed_global()
+        seconds = interleaved({
+            "ours": loop.run_epoch, "separate": separate.run_epoch, "floor": bare,
+            "peer": other.epoch, "reading": read, "peer reading": other.read,
+        })  # fmt: skip
+        ours, apart, floor, peer, reading, others = (seconds[k] / steps for k in seconds)
+        yield Row(
+            f"INNT step, {name}, {size} px, batch {batch}", ours,
+            (f"forward + backward of {2 * batch} images", floor), None,
+            f"floor + {5 if size == 224 else 15} %", "one joint pass: batch norm sees both halves",
+        )  # fmt: skip
+        yield Row(
+            "the same in two passes, as in the plain loop", apart, None, ("plain loop", peer),
+            "faster than the peer", note,
+        )  # fmt: skip
+        yield Row(
+            f"its input (second epoch on), {size} px, batch {batch}", reading,
+            ("the whole step", ours), ("the plain loop's input", others),
+            "under 3 % of the step", "augmentation and noise of both views included",
+        )  # fmt: skip
+
+
+def noises() -> Iterator[Row]:
+    """Drawing noise against one pass over memory and NumPy's formula."""
+    images = torch.randn(16, 3, 224, 224)
+    array = images.numpy()
+    for name, made in (
+        ("gaussian", noise.GaussianNoise(0.15)), ("neighborhood", noise.NeighborhoodNoise(1.0)),
+    ):  # fmt: skip
+        generator, numpy = torch.Generator(), np.random.default_rng(0)
+
+        def naive(
+            gaussian: bool = name == "gaussian", numpy: np.random.Generator = numpy
+        ) -> object:
+            if gaussian:
+                return np.stack([x + 0.15 * np.ptp(x) * numpy.normal(size=x.shape) for x in array])
+            return np.stack([x * (1 + numpy.uniform(-1, 1, x.shape)) for x in array])
+
+        difference = abs(
+            float((made(images, generator) - images).std()) - float((naive() - array).std())
+        )
+        assert difference < 0.01, difference
+        seconds = interleaved({
+            "ours": lambda made=made, generator=generator: made(images, generator),
+            "floor": lambda: images.clone(), "peer": naive,
+        })  # fmt: skip
+        yield Row(
+            f"{name} noise of 16 images at 224 px", seconds["ours"], ("a copy", seconds["floor"]),
+            ("NumPy, image by image", seconds["peer"]), "under 2 % of the step", "same spread",
+        )  # fmt: skip
+
+
+def heat_maps(count: int) -> Iterator[Row]:
+    """Grad-CAM and Grad-CAM++ against a bare forward pass, pytorch-grad-cam and torch-cam."""
+    batch = 20
+    images = torch.randn(count, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(count) % CLASSES
+    wanted = [ClassifierOutputTarget(int(label)) for label in labels]
+    for name in ("resnet18", "alexnet"):
+        network = models.build(name, CLASSES).eval()
+        for kind, theirs in (("gradcam", GradCAM), ("gradcam++", GradCAMPlusPlus)):
+
+            def batches(work: Callable[[slice], object]) -> Callable[[], None]:
+                def all_of_them() -> None:
+                    for start in range(0, count, batch):
+                        work(slice(start, start + batch))
+
+                return all_of_them
+
+            def ours(
+                rows: slice, network: models.SplitNetwork = network, kind: str = kind
+            ) -> Tensor:
+                return cam.cam(kind, network, images[rows], labels[rows])
+
+            @torch.no_grad()
+            def floor(rows: slice, network: models.SplitNetwork = network) -> Tensor:
+                return network(images[rows])
+
+            with theirs(network, [network.features]) as peer:
+                first = slice(0, batch)
+                reference = torch.from_numpy(peer(images[first], wanted[first]))
+                seconds = interleaved({
+                    "ours": batches(ours), "floor": batches(floor),
+                    "peer": batches(lambda rows, peer=peer: peer(images[rows], wanted[rows])),
+                })  # fmt: skip
+            eps = 1e-6 if kind == "gradcam++" else None
+            note = _same_maps(network, kind, images[first], labels[first], reference, eps)
+            yield Row(
+                f"{kind}, {count} images, {name}, 224 px", seconds["ours"],
+                ("forward", seconds["floor"]), ("pytorch-grad-cam", seconds["peer"]),
+                f"floor + 10 %, {'2.5' if name == 'resnet18' else '2'} x the peer", note,
+            )  # fmt: skip
+        yield _against_torchcam(name, images, labels, batch)
+
+
+def _against_torchcam(name: str, images: Tensor, labels: Tensor, batch: int) -> Row:
+    network = models.build(name, CLASSES).eval()
+    for module in network.modules():  # torch-cam's hooks do not survive these
+        if isinstance(module, torch.nn.ReLU):
+            module.inplace = False
+    with TorchcamGradCAM(network, target_layer="features") as peer:
+
+        def theirs(rows: slice) -> Tensor:
+            return peer(labels[rows].tolist(), network(images[rows].requires_grad_()))[0]
+
+        def all_ours() -> None:
+            for start in range(0, len(images), batch):
+                rows = slice(start, start + batch)
+                cam.cam("gradcam", network, images[rows], labels[rows])
+
+        def all_theirs() -> None:
+            for start in range(0, len(images), batch):
+                theirs(slice(start, start + batch))
+
+        low = theirs(slice(0, batch)).detach()
+        mine = cam.to_image_size(low, images.shape[-2:])
+        note = _same_maps(network, "gradcam", images[:batch], labels[:batch], mine, None)
+        seconds = interleaved({"ours": all_ours, "peer": all_theirs})
+    return Row(
+        f"gradcam, {len(images)} images, {name}, 224 px", seconds["ours"], None,
+        ("torch-cam (maps left small)", seconds["peer"]), "not slower than the peer", note,
+    )  # fmt: skip
+
+
+def score_cam(count: int) -> Iterator[Row]:
+    """Score-CAM against as many forward passes as channels are alive, and pytorch-grad-cam."""
+    network = models.build("resnet18", CLASSES).eval()
+    images = torch.randn(count, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(count) % CLASSES
+    wanted = [ClassifierOutputTarget(int(label)) for label in labels]
+    with torch.no_grad():
+        maps = network.features(images)
+    alive = int((maps.amax((2, 3)) > maps.amin((2, 3))).sum())
+
+    @torch.no_grad()
+    def floor() -> None:
+        for start in range(0, alive, 64):
+            network(images[:1].expand(min(64, alive - start), -1, -1, -1))
+
+    def ours() -> Tensor:
+        found = cam.score_cam(maps, network, labels, images, weighting="channel_softmax")
+        return cam.to_image_size(found.maps, images.shape[-2:])
+
+    with ScoreCAM(network, [network.features]) as peer:
+        peer.batch_size = 64
+        difference = float((ours() - torch.from_numpy(peer(images, wanted))).abs().max())
+        assert difference < 1e-3, difference
+        seconds = interleaved(
+            {"ours": ours, "floor": floor, "peer": lambda: peer(images, wanted)}, repetitions=3
+        )
+    yield Row(
+        f"Score-CAM, {count} images, resnet18, 224 px", seconds["ours"],
+        (f"{alive} forward passes", seconds["floor"]), ("pytorch-grad-cam", seconds["peer"]),
+        "1.5 x the peer", f"maps equal to {difference:.0e}; {alive} of {maps[:, :, 0, 0].numel()} "
+        "channels alive; 3 repetitions",
+    )  # fmt: skip
+
+
+def evaluations(count: int, folder: Path) -> Iterator[Row]:
+    """Everything that is measured on a model against three forward passes an image."""
+    _files(folder / "evaluation", count, 224)
+    images = data.load(str(folder / "evaluation"), 224).train
+    boxes = np.tile(np.float32([56, 56, 168, 168]), (count, 1))
+    images = data.ImageSet(
+        images.name, images.images, images.labels, boxes, images.classes, images.ids, "boxed"
+    )
+    network = models.build("resnet18", CLASSES).eval()
+    made, batch = noise.GaussianNoise(0.15), 20
+    clean, labels = data.standardise(images.tensor()), torch.from_numpy(images.labels)
+    noisy = noise.fixed_noise(made, clean, torch.arange(count), 0)
+
+    @torch.no_grad()
+    def floor() -> None:
+        for start in range(0, count, batch):
+            for x in (clean, noisy, noisy):
+                network(x[start : start + batch])
+
+    def ours() -> dict[str, float]:
+        table = evaluation.evaluate(network, images, made, batch_size=batch)
+        names = {"clean": "clean_top1", "noisy": "noisy_top1", "ad": "drop", "ai": "increase"}
+        return {k: float(table[v].mean()) for k, v in (names | {"aepe": "pointing_error"}).items()}
+
+    def theirs() -> dict[str, float]:
+        return peers.evaluate(network, network.features, clean, noisy, labels, boxes, batch)
+
+    a, b = ours(), theirs()
+    difference = max(abs(a[k] - b[k]) for k in a)
+    assert difference < 1e-3, (a, b)
+    seconds = interleaved({"ours": ours, "floor": floor, "peer": theirs})
+    yield Row(
+        f"whole evaluation, {count} images, resnet18, 224 px", seconds["ours"],
+        ("3 forward passes an image", seconds["floor"]),
+        ("pytorch-grad-cam and a loop", seconds["peer"]), "floor + 15 %",
+        f"accuracies, AD, AI, AEPE equal to {difference:.0e}",
+    )  # fmt: skip
+
+
+def imports() -> Iterator[Row]:
+    """Importing the library against importing torch, in new processes."""
+    clock = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+    seconds: dict[str, list[float]] = {"innt_lib": [], "torch": []}
+    for repetition in range(6):
+        for name, values in seconds.items():
+            spent = float(in_new_process(clock.format(name)))
+            if repetition:
+                values.append(spent)
+    ours, floor = (float(np.median(values)) for values in seconds.values())
+    yield Row(
+        "import innt_lib", ours, ("import torch", floor), None, "at most 0.3 s more",
+        f"{ours - floor:+.2f} s",
+    )  # fmt: skip
+
+
+def memory() -> list[tuple[str, str, float, float]]:
+    """What grows and what does not: work, size, MiB at first, MiB at four times the images."""
+    setup = (
+        "import numpy as np, torch; torch.set_num_threads(1)\n"
+        "from innt_lib import cam, data, evaluation, models, noise\n"
+        "network = models.build('smallcnn', 10).eval()\n"
+        "def images(n):\n"
+        "    pixels = np.broadcast_to(np.arange(64, dtype=np.uint8)[None, :, None, None], (n, 64, 64, 3))\n"
+        "    ids = tuple(map(str, range(n)))\n"
+        "    return data.ImageSet('x', pixels, np.arange(n) % 10, None, ids[:10], ids, 'x')\n"
+    )
+    work = {
+        "evaluation, smallcnn, 64 px": (
+            "evaluation.evaluate(network, images({}), noise.GaussianNoise(0.15))", 256,
+        ),
+        "Score-CAM, smallcnn, 64 px": (
+            "cam.cam('scorecam', network, torch.randn({}, 3, 64, 64), None)", 16,
+        ),
+    }  # fmt: skip
+    return [
+        (name, f"{count} -> {4 * count} images",
+         *(peak_memory(setup, code.format(n)) for n in (count, 4 * count)))
+        for name, (code, count) in work.items()
+    ]  # fmt: skip
+
+
+def _files(folder: Path, count: int, size: int) -> tuple[list[Path], list[int]]:
+    """JPEG files of random pixels in an image folder of ten classes."""
+    generator, paths, labels = np.random.default_rng(0), [], []
+    for i in range(count):
+        label = i % CLASSES
+        for part in ("train", "test"):
+            path = folder / part / f"class{label}" / f"{i:04d}.jpg"
+            if part == "train":
+                paths.append(path)
+                labels.append(label)
+            elif i >= CLASSES:  # a test image a class is enough
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            coarse = generator.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(coarse).resize((size, size), Image.Resampling.BILINEAR).save(path)
+    return paths, labels
+
+
+def _same_loss(
+    other: peers.PlainLoop,
+    images: data.ImageSet,
+    paths: list[Path],
+    labels: list[int],
+    size: int,
+    settings: Settings,
+) -> str:
+    """The plain loop's pixels and loss are ours, for the same images and noise."""
+    chosen = list(range(4))
+    read = peers.Files(paths, labels, size, augmented=False)
+    theirs = torch.stack([read[i][0] for i in chosen])
+    where = [images.ids.index(str(paths[i].relative_to(paths[i].parents[2]))) for i in chosen]
+    clean = data.standardise(images.select(where).tensor())
+    pixels = float((clean - theirs).abs().max())
+    noisy, targets = clean + 0.1 * torch.randn_like(clean), torch.tensor(labels[:4])
+    network = other.network
+    pairs = [network.features(x) for x in (clean, noisy)]
+    objective = Objective("innt", settings.lambda_, settings.tau)
+    ours = objective(targets, network.head(pairs[0]), pairs[0], network.head(pairs[1]), pairs[1])
+    loss = abs(ours.total.item() - other.loss(clean, noisy, targets).item())
+    assert pixels < 1e-5 and loss < 1e-5, (pixels, loss)
+    return f"pixels equal to {pixels:.0e}, loss to {loss:.0e}"
+
+
+def _same_maps(
+    network: models.SplitNetwork, kind: str, images: Tensor, labels: Tensor, reference: Tensor,
+    eps: float | None,
+) -> str:  # fmt: skip
+    if eps is None:
+        found = cam.cam(kind, network, images, labels)
+    else:  # the peer's definition, for the comparison only
+        with torch.no_grad():
+            maps = network.features(images)
+        low = cam.grad_cam_pp(maps, network.head, labels, eps=eps).maps
+        found = cam.to_image_size(low, images.shape[-2:])
+    difference = float((found - reference).abs().max())
+    assert difference < 1e-3, difference
+    return f"maps equal to {difference:.0e}" + (f" with the peer's eps {eps:g}" if eps else "")

@@ -1,0 +1,135 @@
+"""How cost grows, and what the paper's grid would cost on a GPU."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from timing import interleaved, peak_memory
+from torch.utils.flop_counter import FlopCounterMode
+
+from innt_lib import evaluation, models, noise, paper
+from innt_lib.data import ImageSet
+from innt_lib.settings import Settings
+from innt_lib.training import _Loop, pick_device
+
+# Dense bfloat16 peak of an H200 (NVIDIA's data sheet), and shares of it that training reaches.
+PEAK, SHARES = 989e12, (0.1, 0.4)
+
+
+def random_images(count: int, size: int) -> ImageSet:
+    """Noise in ten classes."""
+    pixels = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    ids = tuple(map(str, range(count)))
+    return ImageSet("random", pixels, np.arange(count) % 10, None, ids[:10], ids, "random")
+
+
+def step(name: str, size: int, batch: int, device: str = "cpu") -> Callable[[], object]:
+    """One INNT step."""
+    loop = _Loop(
+        models.build(name, 10), random_images(max(batch, 10), size), Settings(batch_size=batch),
+        pick_device(device),
+    )  # fmt: skip
+    loop.network.train()
+    return lambda: loop.step(torch.arange(batch))
+
+
+def evaluate(count: int) -> Callable[[], object]:
+    """Everything measured on a small network."""
+    network, images = models.build("smallcnn", 10), random_images(count, 32)
+    return lambda: evaluation.evaluate(network, images, noise.GaussianNoise(0.15))
+
+
+def draw() -> tuple[Figure, pd.DataFrame]:
+    """Time against images, batch and size, and memory against batch; the numbers beside it."""
+    sizes = {"smallcnn": (32, 64, 128), "resnet20": (32, 64, 128), "resnet18": (64, 128, 224)}
+    panels: list[tuple[str, str, dict[str, dict[int, Callable[[], object]]]]] = [
+        ("evaluation", "images", {"smallcnn": {n: evaluate(n) for n in (128, 256, 512, 1024)}}),
+        ("INNT step, 32 px", "batch", {
+            name: {b: step(name, 32, b) for b in (8, 16, 32, 64)} for name in ("smallcnn", "resnet20")
+        }),
+        ("INNT step, batch 8", "image size (px)", {
+            name: {side: step(name, side, 8) for side in sides} for name, sides in sizes.items()
+        }),
+    ]  # fmt: skip
+    rows = []
+    for title, axis, networks in panels:
+        work = {f"{name} {x}": f for name, points in networks.items() for x, f in points.items()}
+        for key, seconds in interleaved(work, repetitions=3).items():
+            name, x = key.split()
+            rows.append((title, axis, name, int(x), "ms", 1000 * seconds))
+    setup = "import sys; sys.path.insert(0, 'benchmarks'); import torch; from scaling import step"
+    for name in ("smallcnn", "resnet20"):
+        for batch in (16, 32, 64, 128):
+            made = f"{setup}; torch.set_num_threads(1); f = step('{name}', 32, {batch})"
+            title = "memory of a step, 32 px"
+            rows.append((title, "batch", name, batch, "MiB", peak_memory(made, "f(); f()")))
+    table = pd.DataFrame(rows, columns=["panel", "axis", "network", "x", "unit", "value"])
+    figure, axes = plt.subplots(1, 4, figsize=(12.5, 3))
+    colours = {"smallcnn": "#1f5fa8", "resnet20": "#d1701f", "resnet18": "#6a3d9a"}
+    for ax, (title, part) in zip(axes, table.groupby("panel", sort=False), strict=True):
+        for name, line in part.groupby("network", sort=False):
+            ax.plot(line["x"], line["value"], "o-", ms=4, color=colours[name], label=name)
+        exponent = 2 if "size" in part["axis"].iloc[0] else 1
+        x = np.array(sorted(set(part["x"])), dtype=float)
+        slope = part["value"].min() * (x / x[0]) ** exponent
+        text = "proportional" + (" to the pixels" if exponent == 2 else "")
+        ax.plot(x, slope, "--", color="#8c8c8c", lw=1, label=text)
+        ax.set(title=title, xscale="log", yscale="log", xlabel=part["axis"].iloc[0])
+        ax.set(
+            ylabel=f"{'time' if part['unit'].iloc[0] == 'ms' else 'memory'} ({part['unit'].iloc[0]})"
+        )
+        ax.set_xticks(x, [f"{v:g}" for v in x], minor=False)
+        ax.minorticks_off()
+        ax.legend(fontsize=7)
+    return figure, table
+
+
+def gpu_hours(device: str) -> str:
+    """Hours of the paper's grid per network: by FLOP count, and by the step timed on a GPU."""
+    settings = paper.HYPERPARAMETERS
+    batch, size = int(settings["batch_size"]), int(settings["size"])
+    images = sum(int(text.split()[0]) for text in paper.IMAGES.values())
+    steps = int(settings["epochs"]) * images // batch * 3  # three trainings of every cell
+    rows = []
+    for name in ("alexnet", "vgg16", "resnet18"):
+        network = models.build(name, 200).train()
+        with FlopCounterMode(display=False) as counter:
+            network(torch.randn(2, 3, size, size)).sum().backward()
+        a_step = counter.get_total_flops() / 2 * batch
+        passes = a_step * (1 + 2 * 4)  # the baseline, and NT and INNT under both noises
+        row = {"network": name, "TFLOP a clean batch of 8": round(a_step / 1e12, 3)}
+        row |= {
+            f"hours at {share:.0%} of an H200": round(passes * steps / (PEAK * share) / 3600, 2)
+            for share in SHARES
+        }
+        if device == "cuda":
+            row["hours, from the INNT step timed here"] = round(
+                _timed(name, size, batch) * steps * 4.5 / 3600, 1
+            )
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    return (
+        f"Trainings only: {steps:,} steps a cell and network, 5 cells, 3 seeds, both data sets, "
+        f"complete. FLOPs are counted by PyTorch; the peak taken is {PEAK / 1e12:.0f} TFLOP/s "
+        "(bfloat16, dense, from the data sheet). At batch 8 the shares reached are small: "
+        "`make prepare PROFILE=paper` times the real step on the machine it runs on.\n\n"
+        + table.to_markdown(index=False)
+    )
+
+
+def _timed(name: str, size: int, batch: int) -> float:
+    work = step(name, size, batch, "cuda")
+    for _ in range(5):
+        work()
+    torch.cuda.synchronize()
+    started = time.perf_counter()
+    for _ in range(20):
+        work()
+    torch.cuda.synchronize()
+    return (time.perf_counter() - started) / 20
