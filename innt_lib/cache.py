@@ -58,9 +58,7 @@ def survey(listing: Listing, positions: np.ndarray) -> list[Seen]:
     """
     records = [listing.records[i] for i in positions]
     if listing.pixels is not None:
-        pixels = listing.pixels
-        height, width = pixels.shape[1:3]
-        return [Seen(_hash(pixels[i].tobytes()), width, height) for i in positions]
+        return [_of_array(listing.pixels[i]) for i in positions]
 
     kind = "upright" if listing.upright else "stored"
     folder = os.path.abspath(listing.folder)
@@ -77,22 +75,28 @@ def survey(listing: Listing, positions: np.ndarray) -> list[Seen]:
         marks[record.id] = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
     new = [r for r in records if known.get(r.id, [None])[:3] != marks[r.id]]
     if new:
-
-        def look(record: Record) -> Seen:
-            content = _read(folder, record.id)
-            with _named(folder, record.id), Image.open(io.BytesIO(content)) as image:
-                width, height = image.size
-                # EXIF orientations 5 to 8 lie on their side
-                if listing.upright and image.getexif().get(0x0112, 1) >= 5:
-                    width, height = height, width
-            return Seen(_hash(content), width, height)
-
-        seen = _in_threads(look, new, f"reading {listing.folder.name}")
+        seen = in_threads(
+            lambda record: _look(listing, record), new, f"reading {listing.folder.name}"
+        )
         known |= {r.id: [*marks[r.id], *s] for r, s in zip(new, seen, strict=True)}
         with FileLock(f"{note}.lock"):
             text = json.dumps(_read_note(note) | known)
             files.write(note, lambda stream: stream.write(text.encode()))
     return [Seen(*known[record.id][3:]) for record in records]
+
+
+def _of_array(image: np.ndarray) -> Seen:
+    return Seen(_hash(image.tobytes()), image.shape[1], image.shape[0])
+
+
+def _look(listing: Listing, record: Record) -> Seen:
+    content = _read(listing.folder, record.id)
+    with _named(listing.folder, record.id), Image.open(io.BytesIO(content)) as image:
+        width, height = image.size
+        # EXIF orientations 5 to 8 lie on their side
+        if listing.upright and image.getexif().get(0x0112, 1) >= 5:
+            width, height = height, width
+    return Seen(_hash(content), width, height)
 
 
 def decode(listing: Listing, positions: np.ndarray, seen: list[Seen], size: int) -> np.ndarray:
@@ -136,7 +140,7 @@ def _fill(path: Path, listing: Listing, positions: np.ndarray, shape: tuple[int,
     def place(row: int) -> None:
         array[row] = _decode_one(listing, int(positions[row]), shape[1])
 
-    _in_threads(place, range(len(positions)), f"decoding {listing.folder.name}")
+    in_threads(place, range(len(positions)), f"decoding {listing.folder.name}")
     array.flush()
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
@@ -195,14 +199,25 @@ class _named:
 
 
 def _read(folder: str | Path, name: str) -> bytes:
-    with open(f"{folder}/{name}", "rb") as file:
-        content = file.read()
+    try:
+        with open(f"{folder}/{name}", "rb") as file:
+            content = file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"{folder}/{name}: this image is listed but not there") from None
     if not content:
         raise ValueError(f"{folder}/{name}: this image cannot be decoded: the file is empty")
     return content
 
 
-def _in_threads(work: Callable[[T], R], items: Iterable[T], title: str) -> list[R]:
+def look_whole(listing: Listing, position: int) -> Seen:
+    """Read and decode one image to see that it can be; errors as of `survey` and `decode`."""
+    _decode_one(listing, position, 8)
+    if listing.pixels is not None:
+        return _of_array(listing.pixels[position])
+    return _look(listing, listing.records[position])
+
+
+def in_threads(work: Callable[[T], R], items: Iterable[T], title: str) -> list[R]:
     """Map in threads (Pillow frees the interpreter while it decodes), with a progress bar."""
     Image.init()  # not in the threads: the first to find a rare format would race the others
     items = list(items)

@@ -9,12 +9,21 @@ from filelock import FileLock
 
 from innt_lib.cache import cache_dir
 from innt_lib.paths import data_dir, resolve
-from innt_lib.readers import Listing, read_cifar10_pickles, read_cub, read_folder
+from innt_lib.readers import (
+    Complain,
+    Listing,
+    read_cifar10_pickles,
+    read_cub,
+    read_folder,
+    refuse,
+)
 
 DATASETS = ("birds", "cub200", "cifar10")
 
 
-def find(dataset: str, root: Path | None = None) -> tuple[str, Listing]:
+def find(
+    dataset: str, root: Path | None = None, complain: Complain = refuse
+) -> tuple[str, Listing]:
     """The name and the listing of a data set; `dataset` and `root` as in `innt_lib.data.load`.
 
     The birds are generated where they are absent.
@@ -24,26 +33,26 @@ def find(dataset: str, root: Path | None = None) -> tuple[str, Listing]:
             the reader refuses.
         FileNotFoundError: the data set's folder is absent, or a file that should be in it.
     """
-    name, listing = _read(dataset, None if root is None else resolve(root))
-    _check(listing)
+    name, listing = _read(dataset, None if root is None else resolve(root), complain)
+    check_classes(listing, complain)
     return name, listing
 
 
-def _read(dataset: str, given: Path | None) -> tuple[str, Listing]:
+def _read(dataset: str, given: Path | None, complain: Complain) -> tuple[str, Listing]:
     if dataset == "birds":
         folder = given or data_dir() / "birds"
         if not folder.exists():
             _generate_birds(folder)
-        return dataset, read_cub(folder)
+        return dataset, read_cub(folder, complain)
     if dataset == "cub200":
         folder = given or data_dir() / "CUB_200_2011"
         if not folder.is_dir():
             _missing(dataset, folder)
-        return dataset, read_cub(folder)
+        return dataset, read_cub(folder, complain)
     if dataset == "cifar10":
         for folder in [given] if given else [data_dir() / "cifar10", data_dir()]:
             if (folder / "train").is_dir():
-                return dataset, read_folder(folder)
+                return dataset, read_folder(folder, complain)
             if (folder / "cifar-10-batches-py").is_dir():
                 return dataset, read_cifar10_pickles(folder)
         _missing(dataset, given or data_dir() / "cifar10")
@@ -54,7 +63,7 @@ def _read(dataset: str, given: Path | None) -> tuple[str, Listing]:
             f"image folder {{train,test}}/<class>/<image> (there is no folder {folder})"
         )
     read = read_cub if (folder / "images.txt").exists() else read_folder
-    return folder.name, read(folder)
+    return folder.name, read(folder, complain)
 
 
 def _generate_birds(folder: Path) -> None:
@@ -71,13 +80,13 @@ def _missing(dataset: str, folder: Path) -> NoReturn:
     )
 
 
-def _check(listing: Listing) -> None:
+def check_classes(listing: Listing, complain: Complain = refuse) -> None:
     """Every class must be trained on, and something tested."""
     trained = {record.label for record in listing.records if record.train}
     for label, name in enumerate(listing.classes):
         if label not in trained:
-            raise ValueError(f"{listing.folder}: class {name!r} has no training image")
+            complain(ValueError(f"{listing.folder}: class {name!r} has no training image"))
     if not listing.records:
-        raise ValueError(f"{listing.folder}: no images in train/<class>/ and test/<class>/")
+        complain(ValueError(f"{listing.folder}: no images in train/<class>/ and test/<class>/"))
     if all(record.train for record in listing.records):
-        raise ValueError(f"{listing.folder}: no test images")
+        complain(ValueError(f"{listing.folder}: no test images"))

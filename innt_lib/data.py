@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -22,12 +22,14 @@ from torch import Tensor
 
 from innt_lib.boxes import clip_box
 from innt_lib.cache import Seen, decode, survey
-from innt_lib.catalogue import find
+from innt_lib.catalogue import check_classes, find
+from innt_lib.check import examine
 from innt_lib.readers import Listing
 
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet's channels, for every data set: one convention
 STD = (0.229, 0.224, 0.225)
 Split = Literal["test", "validation"]
+OnBad = Literal["error", "skip"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ class Splits:
 
     train: ImageSet
     test: ImageSet
+    skipped: tuple[str, ...] = ()
+    """Why images were left out, a line each; empty unless ``on_bad="skip"``."""
 
 
 def load(
@@ -110,6 +114,7 @@ def load(
     split: Split = "test",
     train_per_class: int = 0,
     test_per_class: int = 0,
+    on_bad: OnBad = "error",
 ) -> Splits:
     """Load a data set at `size` x `size` pixels, decoding its images the first time.
 
@@ -127,6 +132,9 @@ def load(
             part and the others the training part; the real test images are not touched.
         train_per_class, test_per_class: only the first so many images of each class, in the order
             of their ids; 0 for all.
+        on_bad: "error": the first wrong line, box or image is an error; "skip": all images
+            concerned are left out and named in `Splits.skipped`. (If anything is wrong, every
+            image is decoded once more to find all that is.)
 
     Raises:
         ValueError: an unknown data set or split, a number out of range, a malformed text file, a
@@ -142,7 +150,34 @@ def load(
             f"train_per_class={train_per_class}, test_per_class={test_per_class}: "
             "must be positive, or 0 for all images"
         )
-    name, listing = find(dataset, root)
+    if on_bad not in get_args(OnBad):
+        raise ValueError(f"on_bad={on_bad!r}: choose {' or '.join(get_args(OnBad))}")
+    part = partial(
+        _load,
+        size=size,
+        split=split,
+        train_per_class=train_per_class,
+        test_per_class=test_per_class,
+    )
+    try:
+        return part(*find(dataset, root))
+    except (ValueError, FileNotFoundError):
+        if on_bad == "error":
+            raise
+    report = examine(dataset, root)
+    check_classes(report.listing)
+    return replace(part(report.name, report.listing), skipped=report.problems)
+
+
+def _load(
+    name: str,
+    listing: Listing,
+    *,
+    size: int,
+    split: Split,
+    train_per_class: int,
+    test_per_class: int,
+) -> Splits:
     labels = np.array([record.label for record in listing.records], dtype=np.int64)
     training = np.array([record.train for record in listing.records], dtype=bool)
 
@@ -171,7 +206,7 @@ def load(
     if joint:
         held_out = test[positions[0]]
         return Splits(sets[0].select(~held_out), sets[0].select(held_out))
-    return Splits(*sets)
+    return Splits(sets[0], sets[1])
 
 
 def standardise(images: Tensor) -> Tensor:

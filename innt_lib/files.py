@@ -9,11 +9,32 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+SUFFIX = ".tmp"
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed writers left half-written in a folder; only while nobody writes there."""
+    for leftover in folder.glob(f".*{SUFFIX}"):
+        leftover.unlink()
+
 
 def write(path: Path, writer: Callable[[BinaryIO], object]) -> None:
-    """Write a file whole or not at all: to a temporary name beside it, flushed, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    """Write a file whole or not at all: to a temporary name beside it, flushed, then renamed.
+
+    Raises:
+        OSError: of the kind that occurred (no space left, no permission, ...), naming the file; what
+            was there before is there still.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, writer)
+    except OSError as error:
+        why = f"could not be written ({error.strerror}); what was there before is kept"
+        raise type(error)(error.errno, why, str(path)) from None
+
+
+def _write(path: Path, writer: Callable[[BinaryIO], object]) -> None:
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=SUFFIX, dir=path.parent)
     try:
         with io.FileIO(handle, "w") as raw, io.BufferedWriter(raw) as stream:
             writer(stream)

@@ -9,13 +9,23 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from innt_lib.boxes import Box, parse_box
+
+# What a reader does with a line or an image that is wrong: raise the error, or note it and go on
+# without that line or image.
+Complain = Callable[[Exception], None]
+
+
+def refuse(error: Exception) -> None:
+    """Raise the error: nothing wrong is let pass."""
+    raise error
+
 
 CUB_FILES = (
     "images.txt",
@@ -24,6 +34,7 @@ CUB_FILES = (
     "bounding_boxes.txt",
     "classes.txt",
 )
+BOX_COLUMNS = ("path", "x", "y", "width", "height")
 SUFFIXES = frozenset(
     [
         ".jpg",
@@ -76,7 +87,7 @@ class Listing:
     pixels: np.ndarray | None = None
 
 
-def read_cub(folder: Path) -> Listing:
+def read_cub(folder: Path, complain: Complain = refuse) -> Listing:
     """Read the layout of CUB-200-2011, joining its five text files on the image id.
 
     Ids need be neither contiguous nor ordered; lines about images that `images.txt` does not list,
@@ -98,41 +109,64 @@ def read_cub(folder: Path) -> Listing:
     if not (folder / "images").is_dir():
         raise FileNotFoundError(f"{folder} is not in the layout of CUB-200-2011: no folder images")
 
-    names = {key: word for key, _, (word,) in _table(folder / "classes.txt", 1, "class id")}
+    def table(name: str, columns: int, what: str = "image id") -> dict[int, tuple[str, list[str]]]:
+        return dict(_table(folder / name, columns, what, complain))
+
+    names = {key: word for key, (_, (word,)) in table("classes.txt", 1, "class id").items()}
     paths: dict[int, str] = {}
     taken: set[str] = set()
-    for key, at, (word,) in _table(folder / "images.txt", 1, "image id"):
+    for key, (at, (word,)) in table("images.txt", 1).items():
         if word in taken:
-            raise ValueError(f"{at}: {word} is listed a second time")
-        taken.add(word)
-        paths[key] = word
+            complain(ValueError(f"{at}: {word} is listed a second time"))
+        elif ".." in Path(word).parts or Path(word).is_absolute():
+            complain(ValueError(f"{at}: {word} leads out of the folder images"))
+        else:
+            taken.add(word)
+            paths[key] = word
     if not paths:
         raise ValueError(f"{folder / 'images.txt'} lists no image")
 
-    class_of: dict[int, int] = {}
-    for key, at, (word,) in _rows(folder / "image_class_labels.txt", 1, paths):
-        class_of[key] = _whole(word, at)
-        if class_of[key] not in names:
-            raise ValueError(f"{at}: image {key} is of class {word}, which is not in classes.txt")
-    train: dict[int, bool] = {}
-    for key, at, (word,) in _rows(folder / "train_test_split.txt", 1, paths):
-        if word not in ("0", "1"):
-            raise ValueError(f"{at}: expected 1 (training) or 0 (test), not {word!r}")
-        train[key] = word == "1"
-    boxes = {
-        key: (parse_box(words, at, paths[key]), at)
-        for key, at, words in _rows(folder / "bounding_boxes.txt", 4, paths)
-    }
-
-    label_of = {key: label for label, key in enumerate(sorted(set(class_of.values())))}
+    columns = [table(name, width) for name, width in zip(CUB_FILES[1:4], (1, 1, 4), strict=True)]
+    found: list[tuple[str, int, bool, Box, str]] = []
+    for key in sorted(paths):
+        try:
+            found.append(
+                (f"images/{paths[key]}", *_cub_image(folder, key, paths[key], columns, names))
+            )
+        except ValueError as error:
+            complain(error)
+    label_of = {key: label for label, key in enumerate(sorted({row[1] for row in found}))}
     records = tuple(
-        Record(f"images/{paths[key]}", label_of[class_of[key]], train[key], *boxes[key])
-        for key in sorted(paths)
+        Record(image, label_of[key], train, box, at) for image, key, train, box, at in found
     )
     return Listing(folder, tuple(names[key] for key in label_of), records, least_inside=0.5)
 
 
-def read_folder(folder: Path) -> Listing:
+def _cub_image(
+    folder: Path,
+    key: int,
+    image: str,
+    columns: list[dict[int, tuple[str, list[str]]]],
+    names: dict[int, str],
+) -> tuple[int, bool, Box, str]:
+    """Class id, whether it is trained on, box and where the box stands, of one image."""
+    for name, column in zip(CUB_FILES[1:4], columns, strict=True):
+        if key not in column:
+            raise ValueError(
+                f"{folder / name}: no line for image {key} ({image}), which is in images.txt"
+            )
+    (class_at, (label,)), (split_at, (split,)), (box_at, box) = (c[key] for c in columns)
+    class_id = _whole(label, class_at)
+    if class_id not in names:
+        raise ValueError(
+            f"{class_at}: image {key} is of class {label}, which is not in classes.txt"
+        )
+    if split not in ("0", "1"):
+        raise ValueError(f"{split_at}: expected 1 (training) or 0 (test), not {split!r}")
+    return class_id, split == "1", parse_box(box, box_at, image), box_at
+
+
+def read_folder(folder: Path, complain: Complain = refuse) -> Listing:
     """Read an image folder `{train,test}/<class>/<image>`, with an optional `boxes.csv`.
 
     Classes are the names of the folders, sorted; records come sorted by path. Files without the
@@ -159,22 +193,29 @@ def read_folder(folder: Path) -> Listing:
             names.add(group.name)
             for entry in _visible(group.path):
                 if entry.is_dir():
-                    raise ValueError(
-                        f"{entry.path} is a folder: images must lie directly in "
-                        f"{part}/{group.name}/"
+                    complain(
+                        ValueError(
+                            f"{entry.path} is a folder: images must lie directly in "
+                            f"{part}/{group.name}/"
+                        )
                     )
-                if os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
                     found.append((f"{part}/{group.name}/{entry.name}", group.name, part == "train"))
     classes = tuple(sorted(names))
     label_of = {name: label for label, name in enumerate(classes)}
     records = {path: Record(path, label_of[name], train) for path, name, train in found}
+    bad: set[str] = set()
     if (folder / "boxes.csv").exists():
-        for path, box, at in _read_boxes(folder / "boxes.csv"):
-            if path not in records:
-                raise ValueError(f"{at}: no image {path!r} in {folder}")
-            if records[path].box is not None:
-                raise ValueError(f"{at}: a second box for {path}; one box an image")
-            records[path] = replace(records[path], box=box, box_at=at)
+        for at, row in _box_rows(folder / "boxes.csv"):
+            path = (row["path"] or "").strip()
+            try:
+                box = _box_of(row, at, path, records, folder)
+            except ValueError as error:
+                complain(error)
+                bad.add(path)
+            else:
+                records[path] = replace(records[path], box=box, box_at=at)
+    records = {path: record for path, record in records.items() if path not in bad}
     return Listing(folder, classes, tuple(records[path] for path in sorted(records)), upright=True)
 
 
@@ -204,8 +245,10 @@ def read_cifar10_pickles(folder: Path) -> Listing:
     return Listing(folder, tuple(parts[0].classes), records, pixels=pixels)
 
 
-def _table(path: Path, columns: int, what: str) -> Iterator[tuple[int, str, list[str]]]:
-    """Lines `<id> <columns...>` as (id, "file:line", columns); refuses an id given twice."""
+def _table(
+    path: Path, columns: int, what: str, complain: Complain
+) -> Iterator[tuple[int, tuple[str, list[str]]]]:
+    """Lines `<id> <columns...>` as (id, ("file:line", columns)); refuses an id given twice."""
     seen: set[int] = set()
     for number, line in enumerate(_text(path).splitlines(), start=1):
         if not line.strip():
@@ -213,39 +256,44 @@ def _table(path: Path, columns: int, what: str) -> Iterator[tuple[int, str, list
         at = f"{path}:{number}"
         # one column may hold spaces: a file name does now and then
         words = line.split(maxsplit=1) if columns == 1 else line.split()
-        if len(words) != 1 + columns:
-            raise ValueError(f"{at}: expected an {what} and {columns} more, not {line.strip()!r}")
-        key = _whole(words[0], at)
-        if key in seen:
-            raise ValueError(f"{at}: {what} {key} is given twice")
-        seen.add(key)
-        yield key, at, [word.strip() for word in words[1:]]
+        try:
+            if len(words) != 1 + columns:
+                raise ValueError(
+                    f"{at}: expected an {what} and {columns} more, not {line.strip()!r}"
+                )
+            key = _whole(words[0], at)
+            if key in seen:
+                raise ValueError(f"{at}: {what} {key} is given twice")
+        except ValueError as error:
+            complain(error)
+        else:
+            seen.add(key)
+            yield key, (at, [word.strip() for word in words[1:]])
 
 
-def _rows(path: Path, columns: int, images: dict[int, str]) -> Iterator[tuple[int, str, list[str]]]:
-    """The lines of a table that are about `images`; refuses a table that leaves one of them out."""
-    rows = {row[0]: row for row in _table(path, columns, "image id")}
-    for key, image in images.items():
-        if key not in rows:
-            raise ValueError(f"{path}: no line for image {key} ({image}), which is in images.txt")
-        yield rows[key]
-
-
-def _read_boxes(path: Path) -> Iterator[tuple[str, Box, str]]:
-    """Lines of boxes.csv as (image, box, "file:line")."""
-    columns = ["path", "x", "y", "width", "height"]
+def _box_rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Lines of boxes.csv as ("file:line", fields by column)."""
     lines = csv.DictReader(_text(path).splitlines())
-    missing = [name for name in columns if name not in (lines.fieldnames or [])]
+    missing = [name for name in BOX_COLUMNS if name not in (lines.fieldnames or [])]
     if missing:
         raise ValueError(
-            f"{path}:1: no column {', '.join(missing)}; expected the header {','.join(columns)}"
+            f"{path}:1: no column {', '.join(missing)}; expected the header {','.join(BOX_COLUMNS)}"
         )
     for row in lines:
-        at = f"{path}:{lines.line_num}"
-        words = [row[name] for name in columns]
-        if None in words or None in row:  # csv's marks for too few and too many fields
-            raise ValueError(f"{at}: not as many fields as the header has")
-        yield words[0].strip(), parse_box(words[1:], at, words[0]), at
+        yield f"{path}:{lines.line_num}", row
+
+
+def _box_of(
+    row: dict[str, str], at: str, path: str, records: dict[str, Record], folder: Path
+) -> Box:
+    words = [row[name] for name in BOX_COLUMNS]
+    if None in words or None in row:  # csv's marks for too few and too many fields
+        raise ValueError(f"{at}: not as many fields as the header has")
+    if path not in records:
+        raise ValueError(f"{at}: no image {path!r} in {folder}")
+    if records[path].box is not None:
+        raise ValueError(f"{at}: a second box for {path}; one box an image")
+    return parse_box(words[1:], at, path)
 
 
 def _whole(word: str, at: str) -> int:

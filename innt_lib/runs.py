@@ -16,6 +16,7 @@ import functools
 import hashlib
 import json
 import re
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,11 +29,11 @@ from tqdm.auto import tqdm
 
 from innt_lib import data, environment, models, paths, training
 from innt_lib.evaluation import Reading, evaluate
-from innt_lib.files import write
+from innt_lib.files import sweep, write
 from innt_lib.losses import Norm
 from innt_lib.noise import Noise
 from innt_lib.settings import Settings
-from innt_lib.training import pick_device, train
+from innt_lib.training import DivergenceError, pick_device, train
 
 # What grids and tables call a method trained in another way than by default.
 VARIANTS: dict[str, dict[str, Any]] = {"nt_once": {"method": "nt", "resample": False}}
@@ -61,6 +62,7 @@ class Run(Settings):
         split: ``"test"``; or ``"validation"`` to hold out a fifth of the training images for
             choosing settings, and leave the test images alone.
         train_per_class, test_per_class: at most so many images of each class; 0 for all.
+        on_bad: ``"error"``, or ``"skip"`` to leave out what is broken, see :func:`data.load`.
     """
 
     dataset: str = "birds"
@@ -70,6 +72,7 @@ class Run(Settings):
     split: data.Split = "test"
     train_per_class: int = 0
     test_per_class: int = 0
+    on_bad: data.OnBad = "error"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,7 +91,7 @@ class Run(Settings):
     @property
     def identity(self) -> dict[str, Any]:
         """The parameters that make a difference to the trained weights."""
-        unused = (*_UNUSED.get(self.method, ()), "test_per_class")
+        unused = (*_UNUSED.get(self.method, ()), "test_per_class", "on_bad")
         return {k: v for k, v in sorted(asdict(self).items()) if k not in unused}
 
     @property
@@ -112,8 +115,9 @@ class Run(Settings):
     def load_data(self) -> data.Splits:
         """The training and test images, read once a process."""
         return _load_data(
-            self.dataset, self.size, self.split, self.train_per_class, self.test_per_class
-        )
+            self.dataset, self.size, self.split, self.train_per_class, self.test_per_class,
+            self.on_bad,
+        )  # fmt: skip
 
 
 def grid(
@@ -160,16 +164,16 @@ def suggest_tau(run: Run, start: float = 0.5) -> float:
     """What :func:`innt_lib.training.suggest_tau` says for a run's network and training images."""
     return _suggest_tau(
         run.dataset, run.size, run.network, run.weights, run.batch_size, run.norm, start,
-        run.split, run.train_per_class,
+        run.split, run.train_per_class, run.on_bad,
     )  # fmt: skip
 
 
 @functools.cache
 def _suggest_tau(
     dataset: str, size: int, network: str, weights: str, batch_size: int, norm: Norm, start: float,
-    split: data.Split, train_per_class: int,
+    split: data.Split, train_per_class: int, on_bad: data.OnBad,
 ) -> float:  # fmt: skip
-    images = _load_data(dataset, size, split, train_per_class, 0).train
+    images = _load_data(dataset, size, split, train_per_class, 0, on_bad).train
     built = models.build(network, len(images.classes), weights)
     return training.suggest_tau(built, images, batch_size, norm=norm, start=start)
 
@@ -182,22 +186,37 @@ def ensure(runs: Run | Iterable[Run], device: str = "auto") -> None:
     """Train what is not trained yet.
 
     All parameters are checked, and all data read, before the first training starts. Two processes
-    that ask for the same run share it: one trains, the other waits.
+    that ask for the same run share it: one trains, the other waits. A training that diverges does
+    not keep the others from being finished.
 
     Raises:
         ValueError: bad parameters; a finished run whose data have changed since.
         FileNotFoundError: data or checkpoint missing.
+        PermissionError: the results cannot be written.
+        DivergenceError: at the end, naming the trainings that diverged.
     """
     runs = [runs] if isinstance(runs, Run) else list(runs)
     pick_device(device)
     for run in runs:
         _check(run)
     missing = [run for run in runs if not run.finished]
+    for run in runs:
+        if run.finished:  # and then killed, before the state was removed
+            (run.directory / "state.pt").unlink(missing_ok=True)
+    if missing:
+        _check_writable(paths.runs_dir())
+    diverged = []
     for run in tqdm(missing, desc="runs", unit="run", disable=len(missing) < 2, leave=False):
         run.directory.mkdir(parents=True, exist_ok=True)
-        with FileLock(run.directory / ".lock"):
-            if not run.finished:
-                _train(run, device)
+        try:
+            with FileLock(run.directory / ".lock"):
+                if not run.finished:
+                    _train(run, device)
+        except DivergenceError as error:
+            diverged.append(f"{run.name}: {error}")
+    if diverged:
+        others = f" ({len(runs) - len(diverged)} others are finished)" if len(runs) > 1 else ""
+        raise DivergenceError("\n".join(diverged) + others)
 
 
 def load(run: Run, device: str = "auto") -> models.SplitNetwork:
@@ -270,6 +289,17 @@ def _check(run: Run) -> None:
     _check_network(run.network, run.size, len(images), run.batch_size)
 
 
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise PermissionError(
+            f"{folder}: no results can be written here ({error.strerror})"
+        ) from None
+
+
 @functools.cache
 def _check_network(network: str, size: int, images: int, batch_size: int) -> None:
     built = models.build(network, 2)
@@ -279,14 +309,17 @@ def _check_network(network: str, size: int, images: int, batch_size: int) -> Non
 
 @functools.lru_cache(maxsize=4)
 def _load_data(
-    dataset: str, size: int, split: data.Split, train_per_class: int, test_per_class: int
-) -> data.Splits:
+    dataset: str, size: int, split: data.Split, train_per_class: int, test_per_class: int,
+    on_bad: data.OnBad,
+) -> data.Splits:  # fmt: skip
     return data.load(
-        dataset, size, split=split, train_per_class=train_per_class, test_per_class=test_per_class
-    )
+        dataset, size, split=split, train_per_class=train_per_class,
+        test_per_class=test_per_class, on_bad=on_bad,
+    )  # fmt: skip
 
 
 def _train(run: Run, device: str) -> None:
+    sweep(run.directory)
     splits = run.load_data()
     network = models.build(run.network, len(splits.train.classes), run.weights, run.seed)
     state = run.directory / "state.pt"
@@ -296,7 +329,11 @@ def _train(run: Run, device: str) -> None:
     )
     record = {
         "parameters": asdict(run),
-        "data": {"train": splits.train.fingerprint, "images": len(splits.train)},
+        "data": {
+            "train": splits.train.fingerprint,
+            "images": len(splits.train),
+            "skipped": splits.skipped,
+        },
         "seconds": round(time.perf_counter() - started, 2),
         "device": environment.device_name(pick_device(device)),
         "versions": environment.versions(),

@@ -7,6 +7,7 @@ the same bit for bit on CPU, also after an interruption.
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,7 +74,9 @@ def train(
 
     Raises:
         ValueError: batch larger than the training set, or of 1 with batch normalisation.
-        DivergenceError: the loss became infinite or NaN.
+        DivergenceError: the loss became infinite or NaN; the last state stays.
+        MemoryError: a step does not fit the GPU.
+        OSError: the state could not be written; the last one stays.
     """
     check_batches(network, len(images), settings.batch_size)
     loop = _Loop(network, images, settings, pick_device(device))
@@ -172,7 +175,13 @@ class _Loop:
         steps = len(order) // size
         log = torch.zeros(steps, 6, device=self.device)  # read once: no waiting inside the epoch
         for step in range(steps):
-            log[step] = self.step(order[step * size : (step + 1) * size])
+            try:
+                log[step] = self.step(order[step * size : (step + 1) * size])
+            except torch.OutOfMemoryError:
+                raise MemoryError(
+                    f"the GPU's memory does not hold a step with batch_size (={size}); try "
+                    f"{max(1, size // 2)}, a smaller image size or precision='bfloat16'"
+                ) from None
         losses = log[:, 0].cpu()
         if not losses.isfinite().all():
             step = int((~losses.isfinite()).nonzero()[0])
@@ -264,7 +273,9 @@ class _Loop:
         }
         if self.device.type == "cuda":
             state["global"]["cuda"] = torch.cuda.get_rng_state(self.device)
-        write(path, lambda stream: torch.save(state, stream))
+        content = io.BytesIO()  # torch.save hides what goes wrong with a file
+        torch.save(state, content)
+        write(path, lambda stream: stream.write(content.getbuffer()))
 
     def restore(self, path: Path) -> None:
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -350,7 +350,7 @@ def test_standardise_is_the_usual_one() -> None:
 
 
 def forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "_in_threads", lambda *_: pytest.fail("read an image again"))
+    monkeypatch.setattr(cache, "in_threads", lambda *_: pytest.fail("read an image again"))
 
 
 def same(a: ImageSet, b: ImageSet) -> bool:
