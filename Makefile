@@ -5,7 +5,7 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help figures prepare paper test bench notebooks lab clean
+.PHONY: help figures prepare paper test fuzz bench notebooks lab clean
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ test: $(READY)  ## lint, types, unit tests, and every notebook with nbval
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+fuzz: $(READY)  ## mutilated data sets for a minute: only documented errors may come out
+	$(BIN)/python tests/fuzz.py --seconds 60
 
 bench: $(READY)  ## speed beside peers and floors, into benchmarks/RESULTS.md
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[bench]'
