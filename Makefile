@@ -5,10 +5,10 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help figures prepare paper test fuzz bench notebooks lab clean
+.PHONY: help figures prepare paper test test-kills fuzz bench notebooks lab clean
 
 help:  ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 # Snakemake gives a notebook one thread and as many notebooks at once as there are cores.
 figures: $(READY)  ## every figure and table; PROFILE=demo (default) or another of workflow/config/
@@ -27,6 +27,9 @@ test: $(READY)  ## lint, types, unit tests, and every notebook with nbval
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+test-kills: $(READY)  ## `make figures` on a small grid, killed five times and started again
+	$(BIN)/python tests/kill_figures.py
 
 fuzz: $(READY)  ## mutilated data sets for a minute: only documented errors may come out
 	$(BIN)/python tests/fuzz.py --seconds 60
