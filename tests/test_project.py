@@ -70,8 +70,8 @@ def test_a_parameter_means_the_same_in_every_notebook():
     for path in NOTEBOOKS:
         for name, parameter in papermill.inspect_notebook(str(path)).items():
             assert parameter["help"], f"{path.name}: {name} has no comment"
-            if (path.stem, name) == ("07_ablations", "seeds"):
-                continue  # 1, because it trains some twenty variants
+            if path.stem == "07_ablations" and name in ("epochs", "seeds"):
+                continue  # few, because it trains some twenty variants
             default = seen.setdefault(name, parameter["default"])
             assert parameter["default"] == default, f"{path.name}: {name}"
 
@@ -144,6 +144,34 @@ def test_a_failing_notebook_says_where_and_why_and_is_kept(tmp_path, capfd):
         if "text" in o
     ]
     assert kept == ["2\n"]
+
+
+def test_the_estimate_counts_every_step_that_is_left(root, monkeypatch):
+    import prepare
+
+    from innt_lib import runs
+
+    monkeypatch.setattr(prepare, "seconds_a_step", lambda *_: 3600.0)
+    profile = yaml.safe_load((ROOT / "workflow/config/demo.yaml").read_text())["parameters"]
+    given = profile | {"networks": "smallcnn", "epochs": 2, "size": 32, "tau": 2e-3}
+    # 24 images in batches of 16 are 1 step an epoch; 3 baselines, and 2 methods x 2 noises x 3 seeds.
+    table = prepare.estimate(given, prepare.fetch("birds"), "birds")
+    assert table["trainings"].tolist() == [3, 12]
+    assert table["images a step"].tolist() == [16, 32]
+    assert table["hours"].tolist() == [2 * 3, 2 * 12]
+    fields = {k: v for k, v in given.items() if k in runs.Run.__dataclass_fields__}
+    runs.ensure(runs.Run(**fields, network="smallcnn", method="baseline"))
+    left = prepare.estimate(given, prepare.fetch("birds"), "birds")
+    assert left["trainings"].tolist() == [2, 12]
+
+
+def test_prepare_fetches_and_says_how_long(root):
+    command = [sys.executable, "workflow/prepare.py", "demo"]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True
+    )  # INNT_ROOT is the root
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"All trainings: about \d+\.\d hours, \d+ at once", done.stdout)
 
 
 def test_a_notebook_whose_kernel_dies_says_where_and_is_kept(tmp_path, capfd):
