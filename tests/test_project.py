@@ -214,6 +214,17 @@ def test_committed_figures_do_not_stand_for_a_run(tmp_path):
     assert re.search(r"^total +17$", plan.stdout, re.MULTILINE)
 
 
+def check_block(path, name, text):
+    """A block of a page is this text; `UPDATE=1` writes it there."""
+    start, end = f"<!-- {name} -->\n\n", "\n\n<!-- end -->"
+    before, rest = path.read_text().split(start)
+    shown, after = rest.split(end, 1)
+    if os.environ.get("UPDATE"):
+        path.write_text(before + start + text + end + after)
+    else:
+        assert shown == text
+
+
 FOLDERS = {
     "cifar10": "CIFAR-10",
     "cub200": "CUB, from scratch",
@@ -233,13 +244,29 @@ def test_readme_verdicts_are_those_of_the_committed_tables():
     both = pd.DataFrame(columns)
     claims = list(dict.fromkeys(claim for column in columns.values() for claim in column.index))
     text = both.loc[claims].fillna("not asked").reset_index(names="claim").to_markdown(index=False)
-    path, start, end = ROOT / "README.md", "<!-- verdicts -->\n\n", "\n\n<!-- end -->"
-    before, rest = path.read_text().split(start)
-    shown, after = rest.split(end)
-    if os.environ.get("UPDATE"):
-        path.write_text(before + start + text + end + after)
-    else:
-        assert shown == text
+    check_block(ROOT / "README.md", "verdicts", text)
+
+
+QUESTIONS = ("parts", "tau", "forward", "noise_form", "precision", "learning_rate", "readings")
+
+
+def test_evidence_for_the_readings_is_that_of_the_committed_tables():
+    """`UPDATE=1` writes it into docs/readings.md."""
+    rows = []
+    for question in QUESTIONS:
+        name = question if question == "readings" else f"{question}_compared"
+        table = pd.read_csv(ROOT / f"figures/cifar10/ablations/{name}.csv")
+        table["reading"] = table.get("reading", "")
+        keys = ["network", "noise", "reading", "a", "b"]
+        for (network, noise, reading, a, b), group in table.groupby(keys, sort=False, dropna=False):
+            row = {"question": question, "network, noise": f"{network}, {noise}"}
+            row["compared"] = f"{a} - {b}" + (f" ({reading})" if reading else "")
+            for r in group.itertuples():
+                sign = "‡" if r.p_seeds < 0.05 else "†" if r.p_images < 0.05 else ""
+                row[r.metric] = f"{r.difference:+.3g}{sign}"
+            rows.append(row)
+    text = pd.DataFrame(rows).fillna("").to_markdown(index=False, disable_numparse=True)
+    check_block(ROOT / "docs/readings.md", "evidence", text)
 
 
 def test_readme_example_runs():
