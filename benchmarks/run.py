@@ -40,8 +40,8 @@ def table(rows: list[cases.Row]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=200, help="for the CAM rows")
-    parser.add_argument("--score-images", type=int, default=4, help="for the Score-CAM row")
+    parser.add_argument("--images", type=int, default=100, help="for the CAM rows")
+    parser.add_argument("--score-images", type=int, default=2, help="for the Score-CAM row")
     options = parser.parse_args()
     figures.use_style()
     with tempfile.TemporaryDirectory() as name:
