@@ -2,17 +2,19 @@
 PROFILE ?= demo
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+# 1 to submit to SLURM with workflow/profiles/slurm, or the folder of another Snakemake profile.
+SLURM ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help figures prepare paper test test-kills fuzz bench notebooks lab clean
+.PHONY: help figures prepare paper test test-kills test-slurm fuzz bench notebooks lab clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 # Snakemake gives a notebook one thread and as many notebooks at once as there are cores.
-figures: $(READY)  ## every figure and table; PROFILE=demo (default) or another of workflow/config/
-	@$(BIN)/python workflow/run.py $(PROFILE) --cores $(CORES)
+figures: $(READY)  ## every figure and table; PROFILE=demo (default) or another of workflow/config/; SLURM=1 on a cluster
+	@$(BIN)/python workflow/run.py $(PROFILE) --cores $(CORES) $(if $(SLURM),--slurm $(filter-out 1,$(SLURM)))
 
 prepare: $(READY)  ## fetch what PROFILE needs, and say how long its trainings will take here
 	@$(BIN)/python workflow/prepare.py $(PROFILE)
@@ -30,6 +32,9 @@ test: $(READY)  ## lint, types, unit tests, and every notebook with nbval
 
 test-kills: $(READY)  ## `make figures` on a small grid, killed five times and started again
 	$(BIN)/python tests/kill_figures.py
+
+test-slurm: $(READY)  ## a small grid through a real SLURM on this machine, and faults in it (needs root, Debian)
+	$(BIN)/python tests/slurm/check.py
 
 fuzz: $(READY)  ## mutilated data sets for a minute: only documented errors may come out
 	$(BIN)/python tests/fuzz.py --seconds 60

@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+import slurm
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+SLURM = ROOT / "workflow/profiles/slurm"
 
 
 def main() -> int:
@@ -22,13 +24,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("profile", help=f"one of {', '.join(profiles)}")
     parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument(
+        "--slurm", type=Path, nargs="?", const=SLURM, metavar="FOLDER",
+        help="submit to SLURM; FOLDER holds Snakemake's settings for it (workflow/profiles/slurm)",
+    )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true")
     options = parser.parse_args()
     if options.profile not in profiles:
         print(f"PROFILE={options.profile}: must be one of {', '.join(profiles)}", file=sys.stderr)
         return 2
+    try:
+        command = snakemake(options)
+    except slurm.SlurmError as error:
+        print(error, file=sys.stderr)
+        return 2
     if options.dry_run:
-        return subprocess.run([*snakemake(options), "--dry-run"], cwd=ROOT).returncode
+        return subprocess.run([*command, "--dry-run"], cwd=ROOT).returncode
     (ROOT / "runs").mkdir(exist_ok=True)
     # Snakemake's own lock outlives a crash. This one Snakemake inherits, so that it ends with the last
     # of the two, however they end: whoever gets it may clear Snakemake's.
@@ -43,24 +54,43 @@ def main() -> int:
                 file=sys.stderr,
             )
             return 1
-        return run(options, lock)
+        return run(options, command, lock)
 
 
 def snakemake(options: argparse.Namespace) -> list[str]:
-    """The command that runs a profile."""
-    # One notebook at a time on a GPU; without one the cores are the only limit. Greedy: jobs are few
-    # and alike, and the other scheduler needs a solver that is not there on every machine.
-    gpus = 1 if shutil.which("nvidia-smi") else options.cores
-    return [
+    """The command that runs a profile, here or through SLURM."""
+    # Greedy: jobs are few and alike, and the other scheduler needs a solver that is not there on
+    # every machine.
+    command = [
         sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile",
-        "--configfile", f"workflow/config/{options.profile}.yaml", "--cores", str(options.cores),
-        "--resources", f"gpu={gpus}", "--scheduler", "greedy", "--quiet", "rules",
+        "--configfile", f"workflow/config/{options.profile}.yaml",
+        "--scheduler", "greedy", "--quiet", "rules",
     ]  # fmt: skip
+    if options.slurm:
+        return command + slurm.arguments(ROOT, options.slurm.resolve())
+    # One notebook at a time on a GPU; without one the cores are the only limit.
+    gpus = 1 if shutil.which("nvidia-smi") else options.cores
+    return [*command, "--cores", str(options.cores), "--resources", f"gpu={gpus}"]
 
 
-def run(options: argparse.Namespace, lock: TextIO) -> int:
+def end_jobs(options: argparse.Namespace) -> bool:
+    """Cancel what an earlier run left in SLURM's queue; False, with a message, if that fails."""
+    if not (options.slurm or slurm.answers()):
+        return True
+    try:
+        if ended := slurm.end_jobs(ROOT):
+            print(f"SLURM jobs left behind by an earlier run, now cancelled: {ended}", flush=True)
+    except slurm.SlurmError as error:
+        print(error, file=sys.stderr)
+        return False
+    return True
+
+
+def run(options: argparse.Namespace, command: list[str], lock: TextIO) -> int:
     """Run Snakemake on a profile and list the files that it made."""
-    profile, command, started = options.profile, snakemake(options), time.time()
+    profile, started = options.profile, time.time()
+    if not end_jobs(options):
+        return 1
     if subprocess.run([*command, "--unlock", "--quiet", "all"], cwd=ROOT).returncode:
         return 1
     command += ["--rerun-incomplete", "--keep-going"]
