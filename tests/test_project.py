@@ -228,7 +228,6 @@ def check_block(path, name, text):
 FOLDERS = {
     "cifar10": "CIFAR-10",
     "cub200": "CUB, from scratch",
-    "cub200-from-cifar10": "CUB, from CIFAR-10",
     "birds": "generated birds",
 }
 
@@ -245,6 +244,32 @@ def test_readme_verdicts_are_those_of_the_committed_tables():
     claims = list(dict.fromkeys(claim for column in columns.values() for claim in column.index))
     text = both.loc[claims].fillna("not asked").reset_index(names="claim").to_markdown(index=False)
     check_block(ROOT / "README.md", "verdicts", text)
+
+
+def test_readme_summary_counts_the_committed_cells():
+    """`UPDATE=1` writes it into the README."""
+    cells = []
+    for folder in FOLDERS:
+        (accuracy,) = (ROOT / "figures" / folder).glob("table?_accuracy_innt_against_others.csv")
+        maps = pd.read_csv(ROOT / "figures" / folder / "table3_innt_against_nt.csv")
+        cells.append(pd.concat([maps, pd.read_csv(accuracy)]).query("b == 'nt'"))
+    table = pd.concat(cells)
+
+    def count(metric, sign):
+        rows = table[table["metric"] == metric]
+        its_way = rows[sign * rows["difference"] > 0]
+        return f"{len(its_way)} (beyond doubt over images in {(its_way['p_images'] < 0.05).sum()})"
+
+    text = (
+        f"Of {len(table[table['metric'] == 'similarity'])} cells (data set, network, noise), INNT "
+        f"against noise training: its clean and noisy heat maps agree better in "
+        f"{count('similarity', 1)}; its gap between clean and noisy accuracy is smaller in "
+        f"{count('gap_top1', -1)}; but it is less accurate on clean pictures in "
+        f"{count('clean_top1', -1)} and on noisy ones in {count('noisy_top1', -1)}, so that the gap "
+        f"shrinks from above. Its Average Drop is lower in {count('ad', -1)} and higher in "
+        f"{count('ad', 1)}."
+    )
+    check_block(ROOT / "README.md", "summary", text)
 
 
 QUESTIONS = ("parts", "tau", "forward", "noise_form", "precision", "learning_rate", "readings")
