@@ -209,11 +209,12 @@ def comparison(results: pd.DataFrame, metrics: Sequence[str]) -> Figure:
 
 
 def _dots(ax: Axes, part: pd.DataFrame, metric: str, methods: list[str], noises: list[str]) -> None:
+    apart = min(0.24, 0.8 / len(methods))
     for n, noise in enumerate(noises):
         for m, method in enumerate(methods):
             chosen = (part["noise"] == noise) & (part["method"] == method)
             values = part.loc[chosen, metric].dropna()
-            x = n + 0.24 * (m - (len(methods) - 1) / 2)
+            x = n + apart * (m - (len(methods) - 1) / 2)
             interval = mean_interval(values)
             ax.plot(
                 [x] * len(values),
