@@ -198,6 +198,27 @@ def test_a_grid_value_that_a_notebook_does_not_declare_is_an_error():
     assert not (ROOT / "unused.ipynb").exists()
 
 
+def test_a_data_path_with_spaces_and_quotes_goes_through_the_workflow(root, tiny_root, tmp_path):
+    """Nothing of a profile reaches a shell unquoted."""
+    folder = tmp_path / 'it\'s "my" $(touch oops) data'
+    shutil.copytree(tiny_root / "data" / "birds", folder)
+    project = tmp_path / "project"
+    for name in ("innt_lib", "notebooks", "workflow"):
+        shutil.copytree(ROOT / name, project / name)
+    profile = yaml.safe_load((ROOT / "workflow/config/demo.yaml").read_text())
+    profile["figures"] = {"mine": str(folder)}
+    (project / "workflow/config/mine.yaml").write_text(yaml.safe_dump(profile))
+    goal = "figures/mine/fig05_dataset.png"
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--configfile",
+         "workflow/config/mine.yaml", "--resources", "gpu=1", "--cores", "1", goal],
+        cwd=project, capture_output=True, text=True,
+        env=os.environ | {"INNT_ROOT": str(project), "PYTHONPATH": str(project)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (project / goal).exists() and not list(tmp_path.rglob("oops"))
+
+
 def test_committed_figures_do_not_stand_for_a_run(tmp_path):
     """In a fresh copy every notebook is executed, though its results are there and not older."""
     for name in ("innt_lib", "notebooks", "workflow"):

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -145,6 +146,20 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(root, monkeypatch, tmp_path
     assert (run.directory / "weights.safetensors").read_bytes() == weights
     assert (run.directory / "history.csv").read_text() == history
     assert not (run.directory / "state.pt").exists()
+
+
+def test_what_is_skipped_is_counted_in_the_record(root, tiny_root):
+    (root / "data").unlink()  # a link to what all tests share
+    shutil.copytree(tiny_root / "data" / "birds", root / "data" / "birds")
+    broken = sorted(root.glob("data/birds/images/*/*"))[0]
+    broken.write_bytes(b"no image")
+    with pytest.raises(ValueError, match="cannot be decoded"):
+        runs.ensure(runs.Run(**COMMON))
+    run = runs.Run(**COMMON, on_bad="skip")
+    runs.ensure(run)
+    record = json.loads((run.directory / "run.json").read_text())["data"]
+    assert len(record["skipped"]) == 1 and str(broken) in record["skipped"][0]
+    assert record["images"] == len(run.load_data().train)
 
 
 def test_changed_data_are_noticed(root):
