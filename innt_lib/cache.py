@@ -69,9 +69,7 @@ def survey(listing: Listing, positions: np.ndarray) -> list[Seen]:
         try:
             stat = os.stat(f"{folder}/{record.id}")
         except (FileNotFoundError, NotADirectoryError):
-            raise FileNotFoundError(
-                f"{folder}/{record.id}: this image is listed but not there"
-            ) from None
+            raise _not_there(folder, record.id) from None
         marks[record.id] = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
     new = [r for r in records if known.get(r.id, [None])[:3] != marks[r.id]]
     if new:
@@ -198,12 +196,16 @@ class _named:
             raise ValueError(f"{self.path}: this image cannot be decoded: {why}") from error
 
 
+def _not_there(folder: str | Path, name: str) -> FileNotFoundError:
+    return FileNotFoundError(f"{folder}/{name}: this image is listed but not there")
+
+
 def _read(folder: str | Path, name: str) -> bytes:
     try:
         with open(f"{folder}/{name}", "rb") as file:
             content = file.read()
     except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(f"{folder}/{name}: this image is listed but not there") from None
+        raise _not_there(folder, name) from None
     if not content:
         raise ValueError(f"{folder}/{name}: this image cannot be decoded: the file is empty")
     return content
