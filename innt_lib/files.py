@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -34,13 +34,14 @@ def write(path: Path, writer: Callable[[BinaryIO], object]) -> None:
 
 
 def _write(path: Path, writer: Callable[[BinaryIO], object]) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=SUFFIX, dir=path.parent)
+    # Not mkstemp: what it makes is for the owner's eyes only, and results are shared.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{SUFFIX}")
     try:
-        with io.FileIO(handle, "w") as raw, io.BufferedWriter(raw) as stream:
+        with io.FileIO(temporary, "x") as raw, io.BufferedWriter(raw) as stream:
             writer(stream)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

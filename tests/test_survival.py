@@ -25,7 +25,7 @@ processes.set_forkserver_preload(["innt_lib.runs"])
 def count_moments(reached) -> None:
     """Call `reached` at every optimiser step and around every stage of every write."""
     step, make, sync, replace = (
-        training._Loop.step, files.tempfile.mkstemp, os.fsync, os.replace,
+        training._Loop.step, files.io.FileIO, os.fsync, os.replace,
     )  # fmt: skip
 
     def around(function):
@@ -38,7 +38,13 @@ def count_moments(reached) -> None:
         return wrapped
 
     training._Loop.step = around(step)
-    files.tempfile.mkstemp, os.fsync, os.replace = map(around, (make, sync, replace))
+    files.io.FileIO, os.fsync, os.replace = map(around, (make, sync, replace))
+
+
+def test_what_is_written_is_as_readable_as_any_other_file(tmp_path):
+    (tmp_path / "plain").write_bytes(b"")
+    files.write(tmp_path / "ours", lambda stream: stream.write(b"x"))
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def train_until(root: str, moment: int) -> None:

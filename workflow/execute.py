@@ -41,6 +41,10 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> int:
     # A folder of its own, so that notebooks side by side do not share a history file.
     with tempfile.TemporaryDirectory() as ipython:
         os.environ["IPYTHONDIR"] = ipython
+        profile = Path(ipython, "profile_default")
+        profile.mkdir()
+        # Errors only: every kernel warns that it is spoken to without encryption, here by papermill.
+        (profile / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 40\n")
         try:
             papermill.execute_notebook(
                 str(notebook), str(output), {k: v for k, v in parameters.items() if k in names},

@@ -112,4 +112,4 @@ rule ablate:
     log: log_of("07_ablations")
     threads: 1
     resources: gpu=1
-    shell: command(keep="executed", network=NETWORKS[0])
+    shell: command(keep="executed", network=config.get("ablations"))
