@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from innt_lib import capture
 from innt_lib.augment import augmentation, transform
 from innt_lib.data import ImageSet, standardise
 from innt_lib.evaluation import accuracy
@@ -157,9 +159,10 @@ class _Loop:
         self.objective = settings.objective()
         self.noise = settings.make_noise() if self.objective.uses_noise else None
         self.pixels = _resident(self.images, device)
-        self.labels = torch.from_numpy(self.images.labels).to(device)
+        self.labels = torch.from_numpy(self.images.labels).to(self.pixels.device)
+        gpu = device.type == "cuda"
         self.optimizer = torch.optim.Adam(
-            self.network.parameters(), lr=settings.learning_rate, fused=device.type == "cuda"
+            self.network.parameters(), lr=settings.learning_rate, fused=gpu, capturable=gpu
         )
         # Separate streams: another augmentation or noise must not change the order of the data.
         self.generators = {
@@ -167,11 +170,17 @@ class _Loop:
             "augment": torch.Generator(device).manual_seed(3 * settings.seed + 1),
             "noise": torch.Generator(device).manual_seed(3 * settings.seed + 2),
         }
+        self.update: Callable[[Tensor, Tensor, Tensor], Tensor] = self.update_plain
+        redrawn = self.noise is None or settings.resample  # else each image has a generator
+        if gpu and redrawn and capture.wanted():
+            drawn = (self.generators["augment"], self.generators["noise"])
+            self.update = capture.Recorded(self.update_plain, device, drawn)
 
     def run_epoch(self) -> dict[str, float]:
         self.network.train()
         size = self.settings.batch_size
         order = torch.randperm(len(self.images), generator=self.generators["order"])
+        order = order.to(self.pixels.device)
         steps = len(order) // size
         log = torch.zeros(steps, 6, device=self.device)  # read once: no waiting inside the epoch
         for step in range(steps):
@@ -199,8 +208,11 @@ class _Loop:
 
     def step(self, indices: Tensor) -> Tensor:
         """One optimiser step; returns loss, its three parts and both accuracies, on the device."""
-        labels = self.labels[indices.to(self.device)]
-        clean = standardise(self.pixels[indices.to(self.pixels.device)].to(self.device))
+        pixels, labels = self.pixels[indices], self.labels[indices]
+        return self.update(*(tensor.to(self.device) for tensor in (pixels, labels, indices)))
+
+    def update_plain(self, pixels: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+        clean = standardise(pixels)
         clean, noisy = self.views(clean, indices)
         with _autocast(self.device, self.settings.precision):
             clean_out, noisy_out = self.forward(clean, noisy)

@@ -2,6 +2,7 @@ import dataclasses
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -207,3 +208,14 @@ def test_angles_fill_the_range():
     angles = torch.rad2deg(torch.atan2(matrices[:, 1, 0], matrices[:, 1, 1])).numpy()
     assert np.abs(angles).max() <= 15.001
     assert np.percentile(angles, [5, 95]) == pytest.approx([-13.5, 13.5], abs=0.6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("method", ["baseline", "innt"])
+def test_recorded_steps_train_like_plain_ones(tiny_images, monkeypatch, method):
+    settings = dataclasses.replace(QUICK, method=method, epochs=4, rotation=0.0, flip=False)
+    settings = dataclasses.replace(settings, strength=1e-6)  # draws need not be the same
+    _, recorded = fit(tiny_images, settings, device="cuda")
+    monkeypatch.setenv("INNT_CUDA_GRAPH", "0")
+    _, plain = fit(tiny_images, settings, device="cuda")
+    pd.testing.assert_frame_equal(recorded, plain, rtol=1e-3)
