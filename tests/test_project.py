@@ -249,6 +249,7 @@ def check_block(path, name, text):
 FOLDERS = {
     "cifar10": "CIFAR-10",
     "cub200": "CUB, from scratch",
+    "cub200-from-cifar10": "CUB, from CIFAR-10",
     "birds": "generated birds",
 }
 
@@ -258,11 +259,13 @@ def test_readme_verdicts_are_those_of_the_committed_tables():
     columns = {}
     for folder, title in FOLDERS.items():
         table = pd.read_csv(ROOT / "figures" / folder / "reproduction_claims.csv")
-        columns[f"[{title}](figures/{folder}/reproduction_claims.md)"] = table.set_index("claim")[
-            "verdict"
-        ]
+        column = table.set_index("claim")["verdict"]
+        its_way = table["evidence"].str.extract(r"^(\d+) of (\d+)").dropna().astype(int).sum()
+        column["*comparisons that go the paper's way*"] = f"*{its_way[0]} of {its_way[1]}*"
+        columns[f"[{title}](figures/{folder}/reproduction_claims.md)"] = column
     both = pd.DataFrame(columns)
     claims = list(dict.fromkeys(claim for column in columns.values() for claim in column.index))
+    claims.sort(key=lambda claim: claim.startswith("*"))  # the count below the claims
     text = both.loc[claims].fillna("not asked").reset_index(names="claim").to_markdown(index=False)
     check_block(ROOT / "README.md", "verdicts", text)
 
@@ -281,6 +284,8 @@ def test_readme_summary_counts_the_committed_cells():
         its_way = rows[sign * rows["difference"] > 0]
         return f"{len(its_way)} (beyond doubt over images in {(its_way['p_images'] < 0.05).sum()})"
 
+    drops = table[table["metric"] == "ad"].groupby("network")["difference"]
+    networks = [f"{(d < 0).sum()} of {len(d)} cells of {name}" for name, d in drops]
     text = (
         f"Of {len(table[table['metric'] == 'similarity'])} cells (data set, network, noise), INNT "
         f"against noise training: its clean and noisy heat maps agree better in "
@@ -288,9 +293,19 @@ def test_readme_summary_counts_the_committed_cells():
         f"{count('gap_top1', -1)}; but it is less accurate on clean pictures in "
         f"{count('clean_top1', -1)} and on noisy ones in {count('noisy_top1', -1)}, so that the gap "
         f"shrinks from above. Its Average Drop is lower in {count('ad', -1)} and higher in "
-        f"{count('ad', 1)}."
+        f"{count('ad', 1)}; by network, it is lower in {' and in '.join(networks)}."
     )
     check_block(ROOT / "README.md", "summary", text)
+
+
+def test_smallcnn_on_cub_goes_the_papers_way_from_either_start():
+    """What the README says below its verdicts."""
+    for folder in ("cub200", "cub200-from-cifar10"):
+        table = pd.read_csv(ROOT / "figures" / folder / "table3_innt_against_nt.csv")
+        chosen = table.query("network == 'smallcnn' and b == 'nt'")
+        signs = chosen.set_index("metric")["difference"].map(lambda d: d > 0)
+        assert not signs[["ad", "aepe"]].any()
+        assert signs["ai"].all()
 
 
 QUESTIONS = ("parts", "tau", "forward", "noise_form", "precision", "learning_rate", "readings")
