@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -215,21 +216,23 @@ def _dots(ax: Axes, part: pd.DataFrame, metric: str, methods: list[str], noises:
             chosen = (part["noise"] == noise) & (part["method"] == method)
             values = part.loc[chosen, metric].dropna()
             x = n + apart * (m - (len(methods) - 1) / 2)
-            interval = mean_interval(values)
-            ax.plot(
-                [x] * len(values),
-                values,
-                "o",
-                ms=3,
-                alpha=0.35,
-                mew=0,
-                color=METHOD_COLOURS[method],
-            )
-            ax.plot([x, x], [interval.low, interval.high], color=METHOD_COLOURS[method], lw=1.6)
-            ax.plot(x, interval.mean, "o", ms=5.5, color=METHOD_COLOURS[method])
+            _over_runs(ax, values, x, METHOD_COLOURS[method], upright=True)
     ax.set_xticks(range(len(noises)), [NOISE_LABELS[n] for n in noises])
     ax.set_xlim(-0.6, len(noises) - 0.4)
     ax.grid(axis="x", visible=False)
+
+
+def _over_runs(ax: Axes, values: pd.Series, place: float, colour: str, *, upright: bool) -> None:
+    """A dot a training, their mean and its interval, in a line up or along at a place."""
+    interval = mean_interval(values)
+
+    def draw(points: Sequence[float], style: str, **options: Any) -> None:
+        line = (points, [place] * len(points))
+        ax.plot(*(reversed(line) if upright else line), style, color=colour, **options)
+
+    draw(list(values), "o", ms=3, alpha=0.35, mew=0)
+    draw([interval.low, interval.high], "-", lw=1.6)
+    draw([interval.mean], "o", ms=5.5)
 
 
 def variants(results: pd.DataFrame, metrics: Sequence[str], reference: str) -> Figure:
@@ -256,11 +259,8 @@ def variants(results: pd.DataFrame, metrics: Sequence[str], reference: str) -> F
                 values = part.loc[part["method"] == name, metric].dropna()
                 if values.empty:
                     continue
-                interval = mean_interval(values)
                 colour = "#8c8c8c" if name == reference else "#1f5fa8"
-                ax.plot(values, [y] * len(values), "o", ms=3, alpha=0.35, mew=0, color=colour)
-                ax.plot([interval.low, interval.high], [y, y], color=colour, lw=1.6)
-                ax.plot(interval.mean, y, "o", ms=5.5, color=colour)
+                _over_runs(ax, values, y, colour, upright=False)
             ax.grid(axis="y", visible=False)
             ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4))
         line[0].set_yticks(range(len(names)), names)

@@ -147,8 +147,8 @@ class Objective:
 
 def check_tau(tau: float) -> None:
     """Raise ValueError unless tau is a positive finite number."""
-    if not (math.isfinite(tau) and tau > 0):
-        raise ValueError(f"tau (={tau}) must be a positive number")
+    if isinstance(tau, str) or not (math.isfinite(tau) and tau > 0):
+        raise ValueError(f"tau (={tau!r}) must be a positive number")
 
 
 def _wide(tensor: Tensor) -> Tensor:

@@ -123,6 +123,7 @@ def test_reg_is_measured_but_not_trained_on_by_nt():
         ({"tau": 0.0}, r"tau .=0.0."),
         ({"tau": -1.0}, r"tau .=-1.0."),
         ({"tau": math.nan}, r"tau .=nan."),
+        ({"tau": "auto"}, r"tau .=.auto.."),
         ({"norm": "max"}, r"'max'.*batch, sample, batch_rms"),
     ],
 )
