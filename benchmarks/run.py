@@ -12,7 +12,7 @@ import cases
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
-from scaling import draw, gpu_hours
+from scaling import draw, gpu_hours, gpu_steps
 from tqdm.auto import tqdm
 
 from innt_lib import environment, figures
@@ -62,9 +62,9 @@ def main() -> None:
     figures.save(figure, str(HERE), "scaling", scaling)
     plt.close(figure)
     machine = pd.DataFrame(environment.machine().items(), columns=["item", "here"])
-    gpu = (
-        "Not measured: no GPU was at hand." if not torch.cuda.is_available() else gpu_hours("cuda")
-    )
+    gpu = "Not measured: no GPU was at hand."
+    if torch.cuda.is_available():
+        gpu = f"{gpu_steps('cuda')}\n\n{gpu_hours('cuda')}"
     (HERE / "RESULTS.md").write_text(f"""# Benchmarks
 
 Written by `make bench` in one run. Seconds on a shared machine are noise; the ratios compare

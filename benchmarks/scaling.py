@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from innt_lib import evaluation, models, noise, paper
 from innt_lib.data import ImageSet
-from innt_lib.settings import Settings
+from innt_lib.settings import Precision, Settings
 from innt_lib.training import _Loop, pick_device
 
 # Dense bfloat16 peak of an H200 (NVIDIA's data sheet), and shares of it that training reaches.
@@ -29,14 +30,16 @@ def random_images(count: int, size: int) -> ImageSet:
     return ImageSet("random", pixels, np.arange(count) % 10, None, ids[:10], ids, "random")
 
 
-def step(name: str, size: int, batch: int, device: str = "cpu") -> Callable[[], object]:
+def step(
+    name: str, size: int, batch: int, device: str = "cpu", precision: Precision = "float32"
+) -> Callable[[], object]:
     """One INNT step."""
-    loop = _Loop(
-        models.build(name, 10), random_images(max(batch, 10), size), Settings(batch_size=batch),
-        pick_device(device),
-    )  # fmt: skip
+    settings = Settings(batch_size=batch, precision=precision)
+    images = random_images(max(batch, 10), size)
+    loop = _Loop(models.build(name, 10), images, settings, pick_device(device))
     loop.network.train()
-    return lambda: loop.step(torch.arange(batch))
+    chosen = torch.arange(batch).to(loop.pixels.device)
+    return lambda: loop.step(chosen)
 
 
 def evaluate(count: int) -> Callable[[], object]:
@@ -109,9 +112,8 @@ def gpu_hours(device: str) -> str:
             for share in SHARES
         }
         if device == "cuda":
-            row["hours, from the INNT step timed here"] = round(
-                _timed(name, size, batch) * steps * 4.5 / 3600, 1
-            )
+            seconds = _timed(step(name, size, batch, device, "bfloat16"), device)
+            row["hours, from the INNT step timed here"] = round(seconds * steps * 4.5 / 3600, 1)
         rows.append(row)
     table = pd.DataFrame(rows)
     return (
@@ -123,13 +125,51 @@ def gpu_hours(device: str) -> str:
     )
 
 
-def _timed(name: str, size: int, batch: int) -> float:
-    work = step(name, size, batch, "cuda")
-    for _ in range(5):
+def gpu_steps(device: str, batches: Iterable[int] = (8, 16, 64, 256), size: int = 224) -> str:
+    """The INNT step under bfloat16 beside bare forward and backward passes of as many images."""
+    rows = []
+    for name in ("resnet18", "vgg16", "alexnet"):
+        for batch in batches:
+            work = {
+                "ours": step(name, size, batch, device, "bfloat16"),
+                "floor": _bare(name, size, 2 * batch, device),
+            }
+            rounds = [{key: _timed(f, device) for key, f in work.items()} for _ in range(5)]
+            ours, floor = (statistics.median(r[key] for r in rounds) for key in work)
+            rows.append((name, batch, 1000 * ours, 2 * batch / ours, ours / floor))
+    names = ["network", "batch", "INNT step (ms)", "images/s (clean and noisy)", "ours / floor"]
+    return pd.DataFrame(rows, columns=names).round(3).to_markdown(index=False)
+
+
+def _bare(name: str, size: int, images: int, device: str) -> Callable[[], object]:
+    network = models.build(name, 10).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    pixels = torch.randn(images, 3, size, size, device=device)
+    pixels = pixels.to(memory_format=torch.channels_last)
+    labels = torch.arange(images, device=device) % 10
+
+    def work() -> None:
+        network.zero_grad(set_to_none=True)
+        with torch.autocast(device, torch.bfloat16):
+            loss = torch.nn.functional.cross_entropy(network(pixels), labels)
+        loss.backward()
+
+    return work
+
+
+def _timed(
+    work: Callable[[], object], device: str, warm_up: int = 5, repetitions: int = 20
+) -> float:
+    """Seconds of one call, mean over some; the GPU is waited for before and after."""
+    for _ in range(warm_up):
         work()
-    torch.cuda.synchronize()
+    _wait(device)
     started = time.perf_counter()
-    for _ in range(20):
+    for _ in range(repetitions):
         work()
-    torch.cuda.synchronize()
-    return (time.perf_counter() - started) / 20
+    _wait(device)
+    return (time.perf_counter() - started) / repetitions
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
