@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
 from collections.abc import Callable, Iterable
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from timing import interleaved, peak_memory
 from torch.utils.flop_counter import FlopCounterMode
 
-from innt_lib import evaluation, models, noise, paper
+from innt_lib import capture, evaluation, models, noise, paper
 from innt_lib.data import ImageSet
 from innt_lib.settings import Precision, Settings
 from innt_lib.training import _Loop, pick_device
@@ -130,6 +131,7 @@ def gpu_steps(device: str, batches: Iterable[int] = (8, 16, 64, 256), size: int 
     rows = []
     for name in ("resnet18", "vgg16", "alexnet"):
         for batch in batches:
+            gc.collect()  # the loops of the row before
             work = {
                 "ours": step(name, size, batch, device, "bfloat16"),
                 "floor": _bare(name, size, 2 * batch, device),
@@ -147,13 +149,15 @@ def _bare(name: str, size: int, images: int, device: str) -> Callable[[], object
     pixels = pixels.to(memory_format=torch.channels_last)
     labels = torch.arange(images, device=device) % 10
 
-    def work() -> None:
+    def work(pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         network.zero_grad(set_to_none=True)
         with torch.autocast(device, torch.bfloat16):
             loss = torch.nn.functional.cross_entropy(network(pixels), labels)
         loss.backward()
+        return loss.detach()
 
-    return work
+    call = capture.Recorded(work, torch.device(device)) if device == "cuda" else work
+    return lambda: call(pixels, labels)
 
 
 def _timed(

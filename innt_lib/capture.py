@@ -1,12 +1,13 @@
 """A function of fixed shapes, recorded as a CUDA graph: replaying it costs one launch, not hundreds.
 
-With batches of 8 a GPU is done before Python has sent the next kernel; a recorded step does not wait
-for Python.
+With batches of 8 a GPU waits for Python to send the next kernel; a recorded step is sent at once.
 """
 
 from __future__ import annotations
 
+import gc
 import os
+import warnings
 from collections.abc import Callable, Iterable
 
 import torch
@@ -61,7 +62,9 @@ class Recorded:
     def _warm_up(self, inputs: tuple[Tensor, ...]) -> Tensor:
         current = torch.cuda.current_stream(self.device)
         self.stream.wait_stream(current)
-        with torch.cuda.stream(self.stream):
+        with torch.cuda.stream(self.stream), warnings.catch_warnings():
+            # Adam's, that it could be recorded and is not: it will be.
+            warnings.filterwarnings("ignore", message=".*capturable=True")
             output = self.function(*inputs)
         current.wait_stream(self.stream)
         return output
@@ -71,17 +74,22 @@ class Recorded:
         for generator in self.generators:
             graph.register_generator_state(generator)
         self.inputs = [tensor.clone() for tensor in inputs]
+        gc.collect()  # an older graph must not be freed while this one is recorded
+        gc.disable()
         try:
             with torch.cuda.graph(graph, stream=self.stream):
                 self.output = self.function(*self.inputs)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            why = str(error).splitlines()[0]
+            # What ended the recording comes first; that it ended badly is said after it.
+            why = str(error.__context__ or error).splitlines()[0]
             raise RuntimeError(
                 f"the training step could not be recorded as a CUDA graph ({why}); with the "
                 "environment variable INNT_CUDA_GRAPH=0 it is not"
             ) from error
+        finally:
+            gc.enable()
         return graph
 
 

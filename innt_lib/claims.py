@@ -5,7 +5,8 @@ A comparison is one network, noise and metric, method against method. It is test
 * over seeds (paired t-test): would other trainings show the same?
 * over test images (Wilcoxon, values averaged over seeds): do these trained networks differ?
 
-Both p-values are corrected by Holm for the number of comparisons that the claim makes.
+Both p-values are corrected by Holm for all comparisons of the call of :func:`compare` that they come
+from; a claim may use a part of those, and is then judged more strictly than it need be.
 """
 
 from __future__ import annotations

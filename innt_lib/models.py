@@ -67,7 +67,7 @@ def build(name: str, classes: int, weights: str = "none", seed: int = 0) -> Spli
         torch.manual_seed(seed)
         network = NETWORKS[name](classes, "imagenet" if weights == "imagenet" else None)
     if weights not in ("none", "imagenet"):
-        part, _, path = weights.rpartition("features:")
+        *_, path = weights.rpartition("features:")
         load_checkpoint(network, paths.resolve(path), features_only=path != weights, name=name)
     return network.to(memory_format=torch.channels_last)
 

@@ -29,11 +29,6 @@ def runs_dir() -> Path:
     return root() / "runs"
 
 
-def figures_dir(dataset: str) -> Path:
-    """Figures and tables of one data set."""
-    return root() / "figures" / dataset
-
-
 def resolve(path: str | Path) -> Path:
     """A path as given if absolute, else below the root (not below the current folder).
 

@@ -247,7 +247,7 @@ def evaluation(
     reading = reading or Reading()
     what = {
         "noise": type(noise).__name__, **asdict(noise), "cam": cam, **asdict(reading),
-        "test_per_class": run.test_per_class,
+        "test": run.load_data().test.fingerprint,  # boxes included: a corrected one counts
     }  # fmt: skip
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
     path = run.directory / f"evaluation-{cam.replace('+', 'p')}-{digest}.csv"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,7 +74,8 @@ def train(
         accuracies in [0, 1] (NaN where there is no noise or no monitor).
 
     Raises:
-        ValueError: batch larger than the training set, or of 1 with batch normalisation.
+        ValueError: batch larger than the training set, or of 1 with batch normalisation; a state
+            from another kind of device.
         DivergenceError: the loss became infinite or NaN; the last state stays.
         MemoryError: a step does not fit the GPU.
         OSError: the state could not be written; the last one stays.
@@ -96,15 +96,18 @@ def train(
     # Dropout draws from the global generators: they are borrowed, and given back as they were.
     with bar, torch.random.fork_rng(devices=_cuda(loop.device)):
         loop.seed_global()
-        while loop.epoch < settings.epochs:
-            row = loop.run_epoch()
-            if sample is not None:
-                row |= loop.measure(sample)
-            loop.history.append(row)
-            if state is not None:
-                loop.save(state)
-            bar.set_postfix(loss=f"{row['loss']:.3f}", accuracy=f"{row['train_clean']:.2f}")
-            bar.update()
+        try:
+            while loop.epoch < settings.epochs:
+                row = loop.run_epoch()
+                if sample is not None:
+                    row |= loop.measure(sample)
+                loop.history.append(row)
+                if state is not None:
+                    loop.save(state)
+                bar.set_postfix(loss=f"{row['loss']:.3f}", accuracy=f"{row['train_clean']:.2f}")
+                bar.update()
+        finally:
+            loop.recorded = None  # it points back at the loop: do not wait for garbage collection
     network.eval()
     return pd.DataFrame(loop.history)
 
@@ -161,8 +164,10 @@ class _Loop:
         self.pixels = _resident(self.images, device)
         self.labels = torch.from_numpy(self.images.labels).to(self.pixels.device)
         gpu = device.type == "cuda"
+        redrawn = self.noise is None or settings.resample  # else every image has a generator
+        record = gpu and redrawn and capture.wanted()
         self.optimizer = torch.optim.Adam(
-            self.network.parameters(), lr=settings.learning_rate, fused=gpu, capturable=gpu
+            self.network.parameters(), lr=settings.learning_rate, fused=gpu, capturable=record
         )
         # Separate streams: another augmentation or noise must not change the order of the data.
         self.generators = {
@@ -170,11 +175,10 @@ class _Loop:
             "augment": torch.Generator(device).manual_seed(3 * settings.seed + 1),
             "noise": torch.Generator(device).manual_seed(3 * settings.seed + 2),
         }
-        self.update: Callable[[Tensor, Tensor, Tensor], Tensor] = self.update_plain
-        redrawn = self.noise is None or settings.resample  # else each image has a generator
-        if gpu and redrawn and capture.wanted():
+        self.recorded: capture.Recorded | None = None
+        if record:
             drawn = (self.generators["augment"], self.generators["noise"])
-            self.update = capture.Recorded(self.update_plain, device, drawn)
+            self.recorded = capture.Recorded(self.update, device, drawn)
 
     def run_epoch(self) -> dict[str, float]:
         self.network.train()
@@ -209,9 +213,10 @@ class _Loop:
     def step(self, indices: Tensor) -> Tensor:
         """One optimiser step; returns loss, its three parts and both accuracies, on the device."""
         pixels, labels = self.pixels[indices], self.labels[indices]
-        return self.update(*(tensor.to(self.device) for tensor in (pixels, labels, indices)))
+        update = self.recorded or self.update
+        return update(*(tensor.to(self.device) for tensor in (pixels, labels, indices)))
 
-    def update_plain(self, pixels: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
+    def update(self, pixels: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
         clean = standardise(pixels)
         clean, noisy = self.views(clean, indices)
         with _autocast(self.device, self.settings.precision):
@@ -276,6 +281,7 @@ class _Loop:
 
     def save(self, path: Path) -> None:
         state: dict[str, Any] = {
+            "device": self.device.type,
             "epoch": self.epoch,
             "history": self.history,
             "network": self.network.state_dict(),
@@ -291,9 +297,16 @@ class _Loop:
 
     def restore(self, path: Path) -> None:
         state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["device"] != self.device.type:
+            raise ValueError(
+                f"{path}: this training began on {state['device']} and cannot go on on "
+                f"{self.device.type}; use device={state['device']!r}, or remove the file to begin anew"
+            )
         self.epoch, self.history = state["epoch"], state["history"]
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for group in self.optimizer.param_groups:  # how, not what: not the file's to say
+            group["capturable"] = self.optimizer.defaults["capturable"]
         for name, generator in self.generators.items():
             generator.set_state(state["generators"][name])
         self.global_state = state["global"]

@@ -38,7 +38,10 @@ def work(monkeypatch):
     @contextlib.contextmanager
     def graph(graph, stream):
         before = work.total.clone()
-        yield
+        try:
+            yield
+        except RuntimeError:
+            raise RuntimeError("the capture was invalidated")  # noqa: B904 (as PyTorch does)
         work.total.copy_(before)
 
     monkeypatch.setattr(capture.torch.cuda, "Stream", Stream)

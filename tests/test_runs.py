@@ -239,6 +239,25 @@ def test_evaluations_are_kept(root, monkeypatch):
 # --- tables and claims ---------------------------------------------------------------------------
 
 
+def test_a_corrected_test_box_is_measured_anew(root, tiny_root):
+    (root / "data").unlink()  # a link to what all tests share
+    birds = root / "data" / "birds"
+    shutil.copytree(tiny_root / "data" / "birds", birds)
+    run = runs.Run(**COMMON)
+    runs.ensure(run)
+    before = runs.evaluation(run, GaussianNoise())
+    tested = [line.split()[1] == "0" for line in (birds / "train_test_split.txt").open()]
+    path = birds / "bounding_boxes.txt"
+    lines = path.read_text().splitlines()
+    place = tested.index(True)
+    lines[place] = f"{lines[place].split()[0]} 0.0 0.0 5.0 5.0"
+    path.write_text("\n".join(lines) + "\n")
+    runs._load_data.cache_clear()
+    after = runs.evaluation(run, GaussianNoise())
+    assert after["clean_top1"].tolist() == before["clean_top1"].tolist()
+    assert after["ebpg_clean"].iloc[0] != before["ebpg_clean"].iloc[0]
+
+
 def test_from_grid_to_tables(root):
     cells = small_grid(seeds=2)
     images = tables.per_image(cells, STRENGTHS)

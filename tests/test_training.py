@@ -99,6 +99,14 @@ def test_interrupted_and_resumed_ends_with_the_same_bits(tiny_images, tmp_path, 
     assert history.equals(again)
 
 
+def test_a_state_from_another_device_is_refused(tiny_images, tmp_path):
+    fit(tiny_images, state=tmp_path / "state.pt")
+    state = torch.load(tmp_path / "state.pt", weights_only=True) | {"device": "cuda"}
+    torch.save(state, tmp_path / "state.pt")
+    with pytest.raises(ValueError, match="state.pt: this training began on cuda .*'cuda'"):
+        fit(tiny_images, state=tmp_path / "state.pt", device="cpu")
+
+
 def test_forward_modes_differ_only_by_batch_normalisation(tiny_images):
     losses = {}
     for forward in ("joint", "separate"):

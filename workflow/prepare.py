@@ -15,7 +15,17 @@ import pandas as pd
 import torch
 import yaml
 
-from innt_lib import catalogue, data, download, environment, models, runs, training
+from innt_lib import (
+    catalogue,
+    data,
+    download,
+    environment,
+    models,
+    paper,
+    paths,
+    runs,
+    training,
+)  # fmt: skip
 from innt_lib.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,8 +39,23 @@ def fetch(dataset: str) -> catalogue.Listing:
     try:
         return catalogue.find(dataset, None)[1]
     except FileNotFoundError:
-        print(f"fetching {dataset} into {download.download(dataset).parent}")
+        print(f"fetching {dataset} into {paths.data_dir()}")
+        download.download(dataset)
         return catalogue.find(dataset, None)[1]
+
+
+def whole(listing: catalogue.Listing, dataset: str) -> str:
+    """A line that says what of the paper's data set is not here; empty if all is."""
+    if dataset not in paper.CLASSES:
+        return ""
+    train = sum(record.train for record in listing.records)
+    here = (len(listing.classes), f"{train} and {len(listing.records) - train}")
+    if here == (paper.CLASSES[dataset], paper.IMAGES[dataset]):
+        return ""
+    return (
+        f"{dataset}: not the whole data set is here: {here[0]} of {paper.CLASSES[dataset]} classes, "
+        f"{here[1]} training and test images of {paper.IMAGES[dataset]}"
+    )
 
 
 def training_images(listing: catalogue.Listing, per_class: int) -> int:
@@ -56,15 +81,45 @@ def seconds_a_step(network: str, classes: int, size: int, settings: Settings, de
         return time.perf_counter() - started
 
     seconds(few)  # to warm up
-    return (seconds(more) - seconds(few)) / (more - few)
+    short = seconds(few)
+    long = seconds(more)
+    return (long - short) / (more - few) if long > short else long / more  # a busy machine
 
 
 def estimate(parameters: dict[str, Any], listing: catalogue.Listing, dataset: str) -> pd.DataFrame:
-    """Hours of the trainings of a profile on a data set that are not finished yet.
+    """Hours of the trainings of a profile on a data set.
+
+    Those that are finished are left out, unless tau is ``"auto"``, where their names are not known
+    before the images are decoded.
 
     Returns:
-        ``network, images a step, trainings, seconds a step, hours``.
+        ``network, methods, images a step, trainings, seconds a step, hours``.
     """
+    waiting = _waiting(parameters, dataset)
+    classes = len(listing.classes)
+    images = training_images(listing, parameters.get("train_per_class", 0))
+    rows = []
+    # Noise drawn once has a generator for every image, and takes longer.
+    kinds = dict.fromkeys((r.network, r.objective().uses_noise, r.resample) for r in waiting)
+    for network, noisy, resample in kinds:
+        group = [
+            r for r in waiting
+            if (r.network, r.objective().uses_noise, r.resample) == (network, noisy, resample)
+        ]  # fmt: skip
+        run = group[0]
+        seconds = seconds_a_step(
+            network, classes, run.size, replace(run, epochs=1), parameters.get("device", "auto")
+        )
+        steps = sum(r.epochs * (images // r.batch_size) for r in group)
+        methods = ", ".join(dict.fromkeys(r.label for r in group))
+        trainings = (len(group), seconds, steps * seconds / 3600)
+        rows.append((network, methods, run.batch_size * (1 + noisy), *trainings))
+    columns = ["network", "methods", "images a step", "trainings", "seconds a step", "hours"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _waiting(parameters: dict[str, Any], dataset: str) -> list[runs.Run]:
+    """The runs of a profile that are not finished."""
     known = {
         name: value for name, value in parameters.items() if name in runs.Run.__dataclass_fields__
     }
@@ -72,34 +127,13 @@ def estimate(parameters: dict[str, Any], listing: catalogue.Listing, dataset: st
         "gaussian": parameters.get("mu_gaussian", 0.15),
         "neighborhood": parameters.get("mu_neighborhood", 1.0),
     }
-    # tau changes no duration; asking for "auto" would need the decoded images.
+    # tau changes no duration.
     tau = parameters["tau"] if parameters["tau"] != "auto" else 2e-3
     grid = runs.grid(
         parameters["networks"], parameters["methods"], strengths, parameters["seeds"],
         dataset=dataset, **(known | {"tau": tau}),
     )  # fmt: skip
-    waiting = [run for run in grid if parameters["tau"] == "auto" or not run.finished]
-    classes = len(listing.classes)
-    images = training_images(listing, parameters.get("train_per_class", 0))
-    rows = []
-    for network in dict.fromkeys(run.network for run in waiting):
-        for noisy in (False, True):
-            group = [
-                r for r in waiting if r.network == network and r.objective().uses_noise == noisy
-            ]
-            if not group:
-                continue
-            run = group[0]
-            seconds = seconds_a_step(
-                network, classes, run.size, replace(run, epochs=1), parameters.get("device", "auto")
-            )
-            steps = sum(r.epochs * (images // r.batch_size) for r in group)
-            rows.append(
-                (network, run.batch_size * (1 + noisy), len(group), seconds, steps * seconds / 3600)
-            )
-    return pd.DataFrame(
-        rows, columns=["network", "images a step", "trainings", "seconds a step", "hours"]
-    )
+    return [run for run in grid if parameters["tau"] == "auto" or not run.finished]
 
 
 def main() -> int:
@@ -118,9 +152,12 @@ def main() -> int:
             models.build(network, 2, parameters.get("weights", "none"))
         tables = []
         for folder, dataset in config["figures"].items():
-            table = estimate(parameters, fetch(dataset), dataset)
+            listing = fetch(dataset)
+            if missing := whole(listing, dataset):
+                print(missing)
+            table = estimate(parameters, listing, dataset)
             tables.append(table.assign(figures=folder))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MemoryError) as error:
         print(error, file=sys.stderr)
         return 1
     table = pd.concat(tables)
