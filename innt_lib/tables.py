@@ -48,7 +48,12 @@ def per_image(
     Returns:
         The columns of :func:`innt_lib.evaluation.evaluate` after ``run``, ``network``, ``method``,
         ``noise``, ``seed``.
+
+    Raises:
+        ValueError: no runs; and what :func:`innt_lib.runs.ensure` raises.
     """
+    if not grid:
+        raise ValueError("there is no run to measure: none of this grid is finished here")
     runs.ensure(grid, device)
     tables = []
     pairs = conditions(grid, noises)

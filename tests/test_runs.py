@@ -258,6 +258,11 @@ def test_a_corrected_test_box_is_measured_anew(root, tiny_root):
     assert after["ebpg_clean"].iloc[0] != before["ebpg_clean"].iloc[0]
 
 
+def test_no_runs_no_tables():
+    with pytest.raises(ValueError, match="no run to measure"):
+        tables.per_image([], STRENGTHS)
+
+
 def test_from_grid_to_tables(root):
     cells = small_grid(seeds=2)
     images = tables.per_image(cells, STRENGTHS)
