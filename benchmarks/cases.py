@@ -52,7 +52,8 @@ def training(folder: Path) -> Iterator[Row]:
         paths, labels = _files(folder / str(size), steps * batch, size)
         images = data.load(str(folder / str(size)), size).train
         settings = Settings(batch_size=batch)
-        network, plain = models.build(name, CLASSES), models.build(name, CLASSES)
+        network = models.build(name, CLASSES)
+        plain = peers.as_usual(network)
         loop = _Loop(network, images, settings, pick_device("cpu"))
         two_passes = replace(settings, forward="separate")
         separate = _Loop(models.build(name, CLASSES), images, two_passes, pick_device("cpu"))
@@ -129,7 +130,7 @@ def noises() -> Iterator[Row]:
 
 def heat_maps(count: int) -> Iterator[Row]:
     """Grad-CAM and Grad-CAM++ against a bare forward pass, pytorch-grad-cam and torch-cam."""
-    batch = 20
+    batch = 50
     images = torch.randn(count, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(count) % CLASSES
     wanted = [ClassifierOutputTarget(int(label)) for label in labels]
@@ -153,7 +154,8 @@ def heat_maps(count: int) -> Iterator[Row]:
             def floor(rows: slice, network: models.SplitNetwork = network) -> Tensor:
                 return network(images[rows])
 
-            with theirs(network, [network.features]) as peer:
+            usual = peers.as_usual(network)
+            with theirs(usual, [usual.features]) as peer:
                 first = slice(0, batch)
                 reference = torch.from_numpy(peer(images[first], wanted[first]))
                 seconds = interleaved({
@@ -172,13 +174,14 @@ def heat_maps(count: int) -> Iterator[Row]:
 
 def _against_torchcam(name: str, images: Tensor, labels: Tensor, batch: int) -> Row:
     network = models.build(name, CLASSES).eval()
-    for module in network.modules():  # torch-cam's hooks do not survive these
+    usual = peers.as_usual(network)
+    for module in usual.modules():  # torch-cam's hooks do not survive these
         if isinstance(module, torch.nn.ReLU):
             module.inplace = False
-    with TorchcamGradCAM(network, target_layer="features") as peer:
+    with TorchcamGradCAM(usual, target_layer="features") as peer:
 
         def theirs(rows: slice) -> Tensor:
-            return peer(labels[rows].tolist(), network(images[rows].requires_grad_()))[0]
+            return peer(labels[rows].tolist(), usual(images[rows].requires_grad_()))[0]
 
         def all_ours() -> None:
             for start in range(0, len(images), batch):
@@ -218,8 +221,8 @@ def score_cam(count: int) -> Iterator[Row]:
         found = cam.score_cam(maps, network, labels, images, weighting="channel_softmax")
         return cam.to_image_size(found.maps, images.shape[-2:])
 
-    with ScoreCAM(network, [network.features]) as peer:
-        peer.batch_size = 64
+    usual = peers.as_usual(network)
+    with ScoreCAM(usual, [usual.features]) as peer:
         difference = float((ours() - torch.from_numpy(peer(images, wanted))).abs().max())
         assert difference < 1e-3, difference
         seconds = interleaved(
@@ -242,7 +245,7 @@ def evaluations(count: int, folder: Path) -> Iterator[Row]:
         images.name, images.images, images.labels, boxes, images.classes, images.ids, "boxed"
     )
     network = models.build("resnet18", CLASSES).eval()
-    made, batch = noise.GaussianNoise(0.15), 20
+    made, batch = noise.GaussianNoise(0.15), 50
     clean, labels = data.standardise(images.tensor()), torch.from_numpy(images.labels)
     noisy = noise.fixed_noise(made, clean, torch.arange(count), 0)
 
@@ -257,8 +260,10 @@ def evaluations(count: int, folder: Path) -> Iterator[Row]:
         names = {"clean": "clean_top1", "noisy": "noisy_top1", "ad": "drop", "ai": "increase"}
         return {k: float(table[v].mean()) for k, v in (names | {"aepe": "pointing_error"}).items()}
 
+    usual = peers.as_usual(network)
+
     def theirs() -> dict[str, float]:
-        return peers.evaluate(network, network.features, clean, noisy, labels, boxes, batch)
+        return peers.evaluate(usual, usual.features, clean, noisy, labels, boxes, batch)
 
     a, b = ours(), theirs()
     difference = max(abs(a[k] - b[k]) for k in a)

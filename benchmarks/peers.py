@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,11 @@ from torchvision import transforms
 
 from innt_lib.data import MEAN, STD
 from innt_lib.models import SplitNetwork
+
+
+def as_usual(network: SplitNetwork) -> SplitNetwork:
+    """A copy with the same weights in PyTorch's default memory layout, as torchvision builds it."""
+    return copy.deepcopy(network).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
 class Files(Dataset[tuple[Tensor, int]]):
@@ -69,9 +75,9 @@ class PlainLoop:
             self.optimizer.step()
 
     def read(self) -> None:
-        """The input alone."""
-        for _ in self.loader:
-            pass
+        """The input alone: images and their noisy copies."""
+        for images, _ in self.loader:
+            self.noisy(images)
 
 
 def evaluate(

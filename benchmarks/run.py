@@ -69,7 +69,9 @@ def main() -> None:
 
 Written by `make bench` in one run. Seconds on a shared machine are noise; the ratios compare
 alternatives that ran in turns (medians of 5 rounds unless said otherwise, one round to warm up,
-{torch.get_num_threads()} threads, float32).
+{torch.get_num_threads()} threads, float32). Ours and floors use channels-last memory, which
+`models.build` chooses; peers run the same weights in PyTorch's default layout, as torchvision
+builds its networks, and with their own defaults.
 
 {table(rows)}
 

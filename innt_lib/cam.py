@@ -20,6 +20,8 @@ from tqdm.auto import tqdm
 
 Head = Callable[[Tensor], Tensor]
 Weighting = Literal["probability", "channel_softmax"]
+CHUNK = 64  # masked images a forward pass of Score-CAM, but on a CPU ...
+CPU_PIXELS = 2**19  # ... no more pixels than this, so that their maps stay in its cache
 CAMS: dict[str, str] = {
     "gradcam": "Grad-CAM (Selvaraju et al. 2017; Eq. 3-4)",
     "gradcam++": "Grad-CAM++ (Chattopadhay et al. 2018)",
@@ -45,7 +47,12 @@ class Explanation(NamedTuple):
 
 
 def explain(
-    name: str, network: Split, images: Tensor, targets: Tensor | None = None, *, chunk: int = 64
+    name: str,
+    network: Split,
+    images: Tensor,
+    targets: Tensor | None = None,
+    *,
+    chunk: int | None = None,
 ) -> Explanation:
     """Heat maps of a batch at image size and, from the same forward pass, its logits.
 
@@ -55,8 +62,8 @@ def explain(
             parameters' ``.grad`` are left alone.
         images: standardised, ``(B, 3, H, W)``, on the network's device.
         targets: the class explained in each image, integer ``(B,)``; the predicted one if None.
-        chunk: masked images per forward pass of Score-CAM, which bounds its memory; the other
-            CAMs take the batch as it is.
+        chunk: masked images per forward pass of Score-CAM, which bounds its memory (default:
+            ``CHUNK``, on a CPU within ``CPU_PIXELS``); the other CAMs take the batch as it is.
 
     Returns:
         Maps ``(B, H, W)`` in [0, 1], each with maximum 1 or all zero (float32; float64 for a
@@ -86,7 +93,12 @@ def explain(
 
 
 def cam(
-    name: str, network: Split, images: Tensor, targets: Tensor | None = None, *, chunk: int = 64
+    name: str,
+    network: Split,
+    images: Tensor,
+    targets: Tensor | None = None,
+    *,
+    chunk: int | None = None,
 ) -> Tensor:
     """The maps ``(B, H, W)`` of ``explain``, for callers that need no logits."""
     return explain(name, network, images, targets, chunk=chunk).maps
@@ -150,7 +162,7 @@ def score_cam(
     targets: Tensor | None,
     images: Tensor,
     *,
-    chunk: int = 64,
+    chunk: int | None = None,
     weighting: Weighting = "probability",
 ) -> Explanation:
     r"""Score-CAM: :math:`L = ReLU(\sum_k w_k A^k)`, w_k from the image seen through map k alone.
@@ -163,7 +175,7 @@ def score_cam(
     Args:
         images: those of the activations, ``(B, 3, H, W)``.
         chunk: masked images per forward pass, of all images and channels together; no more than
-            these are ever held.
+            these are ever held. Default: ``CHUNK``, on a CPU within ``CPU_PIXELS``.
         weighting: ``"probability"``: w_k is the target's softmax probability, as in the authors'
             code; ``"channel_softmax"``: the softmax over channels of the target's logit, with
             corner-aligned upsampling, as in pytorch-grad-cam: a different method in effect.
@@ -175,6 +187,9 @@ def score_cam(
         raise ValueError(
             f"weighting (={weighting!r}) must be one of {', '.join(get_args(Weighting))}"
         )
+    if chunk is None:
+        fits = CPU_PIXELS // images.shape[-2:].numel() if images.device.type == "cpu" else CHUNK
+        chunk = max(1, min(CHUNK, fits))
     if chunk < 1:
         raise ValueError(f"chunk (={chunk}) must be at least 1")
     logits = network.head(activations.clone())

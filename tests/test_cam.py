@@ -6,6 +6,7 @@ import math
 import weakref
 from collections.abc import Callable
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -209,6 +210,22 @@ def test_score_cam_is_the_authors_definition() -> None:
             expected.append((total - total.min()) / (total.max() - total.min()))
     raw = score_cam(activations, network, targets, images, chunk=7).maps
     torch.testing.assert_close(to_image_size(raw, (24, 24)), torch.stack(expected))
+
+
+@pytest.mark.parametrize(("size", "most"), [(24, 64), (256, 8), (1024, 1)])
+def test_score_cam_holds_few_large_images(size: int, most: int) -> None:
+    network, seen = _net("smallcnn"), []
+
+    def features(images: Tensor) -> Tensor:
+        seen.append(len(images))
+        return network.features(images[..., :24, :24])
+
+    with torch.no_grad():
+        activations = network.features(_images(1, 24, 24))
+    counting = SimpleNamespace(features=features, head=network.head)
+    score_cam(activations, counting, None, _images(1, size, size))
+    alive = int((activations.amax((2, 3)) > activations.amin((2, 3))).sum())
+    assert sum(seen) == alive and max(seen) == min(most, alive)
 
 
 # --- explain -------------------------------------------------------------------------------------
