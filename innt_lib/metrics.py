@@ -160,19 +160,6 @@ def topk_correct(logits: Tensor, labels: Tensor, k: int = 1) -> Tensor:
     return ((~behind).sum(1) < k).float()
 
 
-def accuracy_gap(clean_correct: Tensor, noisy_correct: Tensor) -> Tensor:
-    """Accuracy lost to noise, an image: 1 lost, -1 won, 0 neither; the mean is the gap.
-
-    Args:
-        clean_correct, noisy_correct: ``topk_correct`` of the same images, ``(N,)``.
-
-    Raises:
-        ValueError: shapes differ or are not ``(N,)``.
-    """
-    _check_pair("clean_correct", clean_correct, "noisy_correct", noisy_correct, 1)
-    return clean_correct - noisy_correct
-
-
 def nan_mean(values: Tensor) -> tuple[float, int]:
     """Mean of the values that are not NaN (NaN if there is none), and how many are NaN."""
     missing = values.isnan()

@@ -13,7 +13,6 @@ from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
 from innt_lib.metrics import (
-    accuracy_gap,
     aepe,
     drop,
     ebpg,
@@ -245,14 +244,6 @@ def test_topk_refuses() -> None:
         topk_correct(logits, labels + 2)
     with pytest.raises(ValueError, match=r"labels \(of shape \(1,\)\)"):
         topk_correct(logits, labels[:1])
-
-
-def test_accuracy_gap_by_hand() -> None:
-    clean, noisy = torch.tensor([1.0, 1.0, 0.0, 0.0, 1.0]), torch.tensor([1.0, 0.0, 1.0, 0.0, 0.0])
-    assert accuracy_gap(clean, noisy).tolist() == [0, 1, -1, 0, 1]
-    assert accuracy_gap(clean, noisy).mean() == pytest.approx(3 / 5 - 2 / 5)
-    with pytest.raises(ValueError, match="noisy_correct"):
-        accuracy_gap(clean, noisy[:2])
 
 
 def test_nan_mean_by_hand() -> None:
