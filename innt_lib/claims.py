@@ -31,6 +31,10 @@ _OF_IMAGE = {
     "ad": "drop", "ai": "increase", "aepe": "pointing_error", "similarity": "similarity",
     "clean_top1": "clean_top1", "noisy_top1": "noisy_top1",
 }  # fmt: skip
+_COLUMNS = (
+    "network", "noise", "metric", "a", "b", "difference", "low", "high", "effect_size", "seeds",
+    "p_seeds", "p_images", "favours",
+)  # fmt: skip
 
 
 def compare(
@@ -52,7 +56,7 @@ def compare(
         ``network, noise, metric, a, b, difference`` (a - b), its interval over seeds ``low``,
         ``high``, ``effect_size`` and ``seeds``, ``p_seeds`` (NaN below ``FEWEST_SEEDS`` trainings),
         ``p_images`` after Holm's correction over all rows, and ``favours``: 1 if the difference
-        goes a's way, -1 if b's, 0 if neither.
+        goes a's way, -1 if b's, 0 if neither. No rows if the results do not hold both methods.
     """
     rows = []
     for metric in (m for m in metrics if m in results and results[m].notna().any()):
@@ -65,10 +69,9 @@ def compare(
                 for one in ([a] if isinstance(a, str) else a)
                 if {one, b} <= set(pairs.columns)
             ]
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=_COLUMNS)
     for column in ("p_seeds", "p_images"):
-        if len(table):
-            table[column] = holm(table[column].tolist())
+        table[column] = holm(table[column].tolist())
     return table
 
 

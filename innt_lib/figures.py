@@ -275,10 +275,10 @@ def beside_paper(measured: pd.DataFrame, published: pd.DataFrame) -> Figure:
     """INNT - NT, metric by metric: the paper's cells and the measured ones with their intervals.
 
     Args:
-        measured: of :func:`innt_lib.claims.compare`.
+        measured: of :func:`innt_lib.claims.compare`; without rows, the paper's cells are drawn alone.
         published: of :func:`innt_lib.tables.published_differences`.
     """
-    metrics = list(dict.fromkeys(measured["metric"]))
+    metrics = list(dict.fromkeys(measured["metric"])) or list(dict.fromkeys(published["metric"]))
     columns = 3
     lines = -(-len(metrics) // columns)
     figure, axes = plt.subplots(lines, columns, figsize=(9.6, 0.4 + 2.2 * lines), squeeze=False)

@@ -93,6 +93,8 @@ def test_beside_paper_has_every_published_cell():
     diamonds = [line for line in ax.lines if line.get_marker() == "D"]
     assert len(diamonds) == 6
     assert min(line.get_xdata()[0] for line in diamonds) == pytest.approx(0.3067 - 0.5228)
+    alone = figures.beside_paper(compared[:0], tables.published_differences()).axes[0]
+    assert len([line for line in alone.lines if line.get_marker() == "D"]) == 6
 
 
 def test_saved_figures_are_the_same_files_every_time(tmp_path):

@@ -328,6 +328,15 @@ def test_verdicts():
     assert claims.judge("c", clear[:0]).verdict == "not measurable here"
 
 
+def test_methods_that_were_not_trained_give_no_comparisons():
+    results, images = frame("ad", [0.1, 0.2], [0.3, 0.5]), image_frame("drop", [0.1], [0.3])
+    none = claims.compare(results, images, "innt", "nt_once", ["ad"])
+    assert none.empty
+    assert list(none.columns) == list(claims.compare(results, images, "innt", "nt", ["ad"]).columns)
+    of_ad = claims.judge("c", none[none["metric"] == "ad"])
+    assert of_ad.verdict == "not measurable here" and claims.describe(none, {}) == []
+
+
 def test_two_trainings_that_differ_alike_decide_nothing():
     low, high = np.linspace(0.1, 0.2, 30), np.linspace(0.6, 0.9, 30)
     alike = compare([0.1, 0.2], [0.3, 0.4], low, high)  # a t-test on them would say p = 0
