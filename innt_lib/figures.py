@@ -278,7 +278,8 @@ def beside_paper(measured: pd.DataFrame, published: pd.DataFrame) -> Figure:
         measured: of :func:`innt_lib.claims.compare`; without rows, the paper's cells are drawn alone.
         published: of :func:`innt_lib.tables.published_differences`.
     """
-    metrics = list(dict.fromkeys(measured["metric"])) or list(dict.fromkeys(published["metric"]))
+    metrics = list(dict.fromkeys(measured["metric"] if len(measured) else published["metric"]))
+    metrics = [metric for metric in metrics if metric in METRIC_LABELS]
     columns = 3
     lines = -(-len(metrics) // columns)
     figure, axes = plt.subplots(lines, columns, figsize=(9.6, 0.4 + 2.2 * lines), squeeze=False)
