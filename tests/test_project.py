@@ -337,6 +337,13 @@ def test_evidence_for_the_readings_is_that_of_the_committed_tables():
     check_block(ROOT / "docs/readings.md", "evidence", text)
 
 
+def test_readme_says_what_the_papers_networks_show():
+    table = pd.read_csv(ROOT / "figures/networks-cifar10/table3_innt_against_nt.csv")
+    similarity = table[table["metric"] == "similarity"]
+    assert len(similarity) == 6 and (similarity["difference"] > 0).all()
+    assert "agree better than NT's\nfor all three networks and both noises." in (ROOT / "README.md").read_text()
+
+
 def test_readme_example_runs():
     readme = (ROOT / "README.md").read_text()
     code = readme.split("```python\n")[1].split("```")[0]
