@@ -211,11 +211,12 @@ def score_cam(count: int) -> Iterator[Row]:
     with torch.no_grad():
         maps = network.features(images)
     alive = int((maps.amax((2, 3)) > maps.amin((2, 3))).sum())
+    chunk = min(cam.CHUNK, cam.CPU_PIXELS // 224**2)  # ours
 
     @torch.no_grad()
     def floor() -> None:
-        for start in range(0, alive, 64):
-            network(images[:1].expand(min(64, alive - start), -1, -1, -1))
+        for start in range(0, alive, chunk):
+            network(images[:1].expand(min(chunk, alive - start), -1, -1, -1))
 
     def ours() -> Tensor:
         found = cam.score_cam(maps, network, labels, images, weighting="channel_softmax")

@@ -240,14 +240,14 @@ class _Loop:
         """The augmented clean batch and its noisy copy, both seen from the same angle."""
         settings, generator = self.settings, self.generators["augment"]
         matrix = augmentation(len(clean), settings.rotation, settings.flip, generator)
+        clean = transform(clean, matrix)
         if self.noise is None:
-            return transform(clean, matrix), None
+            return clean, None
         if settings.resample:
-            clean = transform(clean, matrix)
             return clean, self.noise(clean, self.generators["noise"])
-        # Noise drawn once belongs to the stored image, so it turns with it.
-        noisy = fixed_noise(self.noise, clean, indices, settings.seed)
-        return transform(clean, matrix), transform(noisy, matrix)
+        # Drawn for what the network sees: turned with the picture it would lose a third of its
+        # strength to the interpolation. Seed 0 is that of the test images' noise.
+        return clean, fixed_noise(self.noise, clean, indices, settings.seed + 1)
 
     def forward(
         self, clean: Tensor, noisy: Tensor | None

@@ -10,6 +10,7 @@ from torch import nn
 from innt_lib import augment
 from innt_lib.data import standardise
 from innt_lib.models import SplitNetwork, build
+from innt_lib.noise import fixed_noise
 from innt_lib.settings import Settings
 from innt_lib.training import DivergenceError, _Loop, pick_device, train
 
@@ -121,16 +122,35 @@ def test_forward_modes_differ_only_by_batch_normalisation(tiny_images):
     assert not torch.allclose(losses["joint", "train"], losses["separate", "train"])
 
 
-def test_noise_drawn_once_turns_with_the_picture_and_returns_every_epoch(tiny_images):
-    settings = dataclasses.replace(QUICK, resample=False, rotation=0.0, flip=False)
+def test_noise_drawn_once_returns_every_epoch_at_full_strength(tiny_images):
+    """The same field in every epoch, however the picture turns, as strong as noise drawn anew."""
+    clean, ids = standardise(tiny_images.tensor())[:4], torch.arange(4)
+    strength, fields = 0.15, {}
+    for resample in (False, True):
+        settings = dataclasses.replace(
+            QUICK, noise="gaussian", strength=strength, rotation=15.0, resample=resample
+        )
+        loop = _Loop(build("smallcnn", 3), tiny_images, settings, torch.device("cpu"))
+        seen = [loop.views(clean, ids) for _ in range(2)]
+        assert not torch.equal(seen[0][0], seen[1][0])  # turned differently
+        fields[resample] = [
+            (noisy - turned)
+            / (turned.amax((1, 2, 3)) - turned.amin((1, 2, 3)))[:, None, None, None]
+            for turned, noisy in seen
+        ]
+        for field in fields[resample]:
+            assert field.std().item() == pytest.approx(strength, rel=0.05)
+    torch.testing.assert_close(*fields[False], atol=1e-5, rtol=0)
+    assert not torch.allclose(*fields[True], atol=0.1)
+
+
+def test_no_training_meets_the_noise_of_the_test_images(tiny_images):
+    clean, ids = standardise(tiny_images.tensor())[:4], torch.arange(4)
+    settings = dataclasses.replace(QUICK, resample=False, rotation=0.0, flip=False, seed=0)
     loop = _Loop(build("smallcnn", 3), tiny_images, settings, torch.device("cpu"))
-    clean = standardise(tiny_images.tensor())[:4]
-    first = loop.views(clean, torch.arange(4))[1]
-    assert torch.equal(first, loop.views(clean, torch.arange(4))[1])
-    settings = dataclasses.replace(settings, resample=True)
-    loop = _Loop(build("smallcnn", 3), tiny_images, settings, torch.device("cpu"))
-    first = loop.views(clean, torch.arange(4))[1]
-    assert not torch.equal(first, loop.views(clean, torch.arange(4))[1])
+    turned, noisy = loop.views(clean, ids)
+    tested = fixed_noise(settings.make_noise(), clean, ids, seed=0)
+    assert not torch.allclose(noisy - turned, tested - clean, atol=0.1)
 
 
 def test_an_incomplete_last_batch_is_left_out(tiny_images):
