@@ -77,7 +77,7 @@ def explain(
         raise ValueError(f"cam (={name!r}) must be one of {', '.join(CAMS)}")
     if images.ndim != 4:
         raise ValueError(f"images (of shape {tuple(images.shape)}) must be (B, 3, H, W)")
-    with evaluating(network.features, network.head):
+    with evaluating(network, network.features, network.head):
         with torch.no_grad():
             activations = network.features(images)
         if activations.ndim != 4:

@@ -158,28 +158,37 @@ def look(
 
     Args:
         network: trained, in eval mode.
-        images: a few; all are processed at once.
+        images: what to show.
         noise: added from ``seed``, the same for every network; None shows the clean pictures.
         cam: one of ``cam.CAMS``.
     """
     device = next(network.parameters()).device
-    shown = noisy_batch(images, noise, seed).to(device)
-    labels = torch.from_numpy(images.labels).to(device)
-    found = explain(cam, network, shown, labels)
-    probability = found.logits.softmax(1).gather(1, labels[:, None])[:, 0]
-    return Look(
-        displayable(shown),
-        found.maps.cpu().numpy(),
-        found.logits.argmax(1).cpu().numpy(),
-        probability.cpu().numpy(),
-        images.labels,
-    )
+    parts = []
+    for positions in torch.arange(len(images)).split(64):
+        few = images.select(positions.numpy())
+        shown = noisy_batch(few, noise, seed, positions).to(device)
+        labels = torch.from_numpy(few.labels).to(device)
+        found = explain(cam, network, shown, labels)
+        probability = found.logits.softmax(1).gather(1, labels[:, None])[:, 0]
+        seen = (found.maps, found.logits.argmax(1), probability)
+        parts.append((displayable(shown), *(tensor.cpu().numpy() for tensor in seen)))
+    pictures, maps, predicted, chances = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Look(pictures, maps, predicted, chances, images.labels)
 
 
-def noisy_batch(images: ImageSet, noise: Noise | None, seed: int = 0) -> Tensor:
-    """Standardised images ``(B, 3, H, W)``, noisy if asked, on the CPU."""
+def noisy_batch(
+    images: ImageSet, noise: Noise | None, seed: int = 0, positions: Tensor | None = None
+) -> Tensor:
+    """Standardised images ``(B, 3, H, W)``, noisy if asked, on the CPU.
+
+    Args:
+        images: a batch of them.
+        noise: drawn from ``seed`` and an image's position; None leaves the images clean.
+        positions: ``(B,)`` integer, in the set that the batch is of; 0 to B - 1 if None.
+    """
     clean = standardise(images.tensor())
-    return clean if noise is None else fixed_noise(noise, clean, torch.arange(len(images)), seed)
+    ids = torch.arange(len(images)) if positions is None else positions
+    return clean if noise is None else fixed_noise(noise, clean, ids, seed)
 
 
 def displayable(images: Tensor) -> np.ndarray:

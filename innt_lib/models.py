@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from innt_lib import paths
+from innt_lib.cam import evaluating
 from innt_lib.files import write
 
 
@@ -64,7 +65,7 @@ def build(name: str, classes: int, weights: str = "none", seed: int = 0) -> Spli
     if classes < 2:
         raise ValueError(f"classes (={classes}) must be at least 2")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
         network = NETWORKS[name](classes, "imagenet" if weights == "imagenet" else None)
     if weights not in ("none", "imagenet"):
         *_, path = weights.rpartition("features:")
@@ -111,22 +112,21 @@ def load_checkpoint(
 
 def save_checkpoint(network: nn.Module, path: Path) -> None:
     """Write a network's weights as safetensors, whole or not at all; :func:`build` reads them."""
-    content = save({k: v.cpu().contiguous() for k, v in network.state_dict().items()})
+    # Copies, as safetensors takes no two names for one tensor: a layer may be used twice.
+    content = save({k: v.cpu().contiguous().clone() for k, v in network.state_dict().items()})
     write(path, lambda stream: stream.write(content))
 
 
 def map_size(network: SplitNetwork, size: int) -> int:
     """Side of the last convolutional map for square images of ``size`` pixels; 0 if it has none."""
-    mode = network.training
-    network.eval()
+    some = next(network.parameters())
     try:
-        with torch.no_grad():
-            device = next(network.parameters()).device
-            return int(network.features(torch.zeros(1, 3, size, size, device=device)).shape[-1])
-    except RuntimeError:  # a pooling or convolution ran out of pixels
-        return 0
-    finally:
-        network.train(mode)
+        with torch.no_grad(), evaluating(network):
+            return int(network.features(some.new_zeros(1, 3, size, size)).shape[-1])
+    except RuntimeError as error:
+        if "output size" in str(error).lower() or "kernel size" in str(error).lower():
+            return 0  # a pooling or convolution ran out of pixels
+        raise
 
 
 def check_size(network: SplitNetwork, size: int, name: str = "network") -> None:

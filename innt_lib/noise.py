@@ -117,7 +117,8 @@ def fixed_noise(noise: Noise, images: Tensor, ids: Tensor, seed: int) -> Tensor:
         seed: of the run; another seed draws another field for every image.
 
     Returns:
-        Noisy images of the same shape; a row depends on its image, its id and the seed alone.
+        Noisy images of the same shape; a row depends on its image, its id and the seed alone (so
+        with ``range="batch"`` every image is a batch of its own).
     """
     return torch.cat(
         [

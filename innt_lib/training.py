@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +34,19 @@ class DivergenceError(RuntimeError):
 
 
 def pick_device(device: str = "auto") -> torch.device:
-    """``"auto"``: the GPU if there is one; else the device named, which must exist (ValueError)."""
+    """``"auto"``: the GPU if there is one; else the one named, which must exist (ValueError)."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
     except RuntimeError:
-        raise ValueError(f"device (={device!r}) must be auto, cpu or cuda") from None
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device (={device!r}) was asked for, but this machine has no CUDA GPU")
+        chosen = None
+    if chosen is None or chosen.type not in ("cpu", "cuda"):
+        raise ValueError(f"device (={device!r}) must be auto, cpu, cuda or cuda:<number>")
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if chosen.type == "cuda" and (chosen.index or 0) >= gpus:
+        has = f"has {gpus} CUDA GPU(s), from cuda:0 on" if gpus else "has no CUDA GPU"
+        raise ValueError(f"device (={device!r}) was asked for, but this machine {has}")
     return chosen
 
 
@@ -75,7 +79,8 @@ def train(
 
     Raises:
         ValueError: batch larger than the training set, or of 1 with batch normalisation; a state
-            from another kind of device.
+            from another kind of device, other settings (but ``epochs``) or other images; a head
+            that changes its maps in place.
         DivergenceError: the loss became infinite or NaN; the last state stays.
         MemoryError: a step does not fit the GPU.
         OSError: the state could not be written; the last one stays.
@@ -129,12 +134,22 @@ def suggest_tau(
     Measured in training mode on one batch of evenly spaced training images with Gaussian noise of
     strength 0.15, and rounded to two digits, so that it does not depend on the machine. The
     network's running statistics move: give it a network of its own.
+
+    Raises:
+        ValueError: the maps of the clean and of the noisy images do not differ, or not by a finite
+            number.
     """
     chosen = torch.linspace(0, len(images) - 1, min(batch_size, len(images))).long()
     clean = standardise(images.select(chosen.numpy()).tensor())
     noisy = GaussianNoise(0.15)(clean, torch.Generator().manual_seed(0))
     with torch.no_grad():
-        clean_maps, noisy_maps = network.train().features(torch.cat([clean, noisy])).chunk(2)
+        both = torch.cat([clean, noisy]).to(next(network.parameters()).device)
+        clean_maps, noisy_maps = network.train().features(both).chunk(2)
+        distance = float(activation_distance(clean_maps, noisy_maps, 1.0, norm))
+        if not 0 < distance < math.inf:
+            raise ValueError(
+                f"no tau suits this network: at tau = 1 its Reg_na is {distance}; give tau a number"
+            )
         # Reg_na grows with tau and passes start once: widen, then halve.
         low, high = 0.0, 1.0
         while activation_distance(clean_maps, noisy_maps, high, norm) < start:
@@ -256,14 +271,25 @@ class _Loop:
         network = self.network
         if noisy is None:
             maps = network.features(clean)
-            return (network.head(maps), maps), ()
+            return (self.head(maps), maps), ()
         if self.settings.forward == "joint":
             maps = network.features(torch.cat([clean, noisy]))
-            logits = network.head(maps)
+            logits = self.head(maps)
             (c_logits, n_logits), (c_maps, n_maps) = logits.chunk(2), maps.chunk(2)
             return (c_logits, c_maps), (n_logits, n_maps)
         c_maps, n_maps = network.features(clean), network.features(noisy)
-        return (network.head(c_maps), c_maps), (network.head(n_maps), n_maps)
+        return (self.head(c_maps), c_maps), (self.head(n_maps), n_maps)
+
+    def head(self, maps: Tensor) -> Tensor:
+        version = maps._version
+        logits: Tensor = self.network.head(maps)
+        if maps._version != version:
+            raise ValueError(
+                "the network's head changes the maps it is given (a ReLU with inplace=True at its "
+                "start?), so that Reg_na would not compare those that the CAMs explain; use "
+                "inplace=False there, or move that layer into the features"
+            )
+        return logits
 
     def measure(self, images: ImageSet) -> dict[str, float]:
         """Top-1 accuracy on clean images and on their noisy copies (the same after every epoch)."""
@@ -275,15 +301,25 @@ class _Loop:
     # --- state -----------------------------------------------------------------------------------
 
     def seed_global(self) -> None:
-        torch.manual_seed(self.settings.seed)
+        # torch.manual_seed would seed every GPU, and only this one is given back.
+        torch.default_generator.manual_seed(self.settings.seed)
+        if self.device.type == "cuda":
+            with torch.cuda.device(self.device):
+                torch.cuda.manual_seed(self.settings.seed)
         if self.global_state is not None:
             torch.set_rng_state(self.global_state["cpu"])
             if "cuda" in self.global_state:
                 torch.cuda.set_rng_state(self.global_state["cuda"], self.device)
 
+    def identity(self) -> dict[str, Any]:
+        """What must not change between the parts of a training; its length may."""
+        settings = {k: v for k, v in asdict(self.settings).items() if k != "epochs"}
+        return settings | {"images": self.images.fingerprint}
+
     def save(self, path: Path) -> None:
         state: dict[str, Any] = {
             "device": self.device.type,
+            "training": self.identity(),
             "epoch": self.epoch,
             "history": self.history,
             "network": self.network.state_dict(),
@@ -303,6 +339,12 @@ class _Loop:
             raise ValueError(
                 f"{path}: this training began on {state['device']} and cannot go on on "
                 f"{self.device.type}; use device={state['device']!r}, or remove the file to begin anew"
+            )
+        began, now = state.get("training", {}), self.identity()
+        if other := [f"{k} {began.get(k)}, now {now[k]}" for k in now if began.get(k) != now[k]]:
+            raise ValueError(
+                f"{path}: this training began otherwise ({'; '.join(other)}); go on as it began, or "
+                "remove the file to begin anew"
             )
         self.epoch, self.history = state["epoch"], state["history"]
         self.network.load_state_dict(state["network"])

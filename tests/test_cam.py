@@ -444,6 +444,29 @@ class _Scaled(nn.Module):
         return self.scale * self.head(activations)
 
 
+def test_a_network_whose_parts_are_methods() -> None:
+    """The network's own mode counts then: there is no module to switch in its parts."""
+
+    class Methods(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+            self.dropout = nn.Dropout(0.5)
+
+        def features(self, images: Tensor) -> Tensor:
+            return self.body(images)
+
+        def head(self, maps: Tensor) -> Tensor:
+            return self.dropout(maps.mean((2, 3)))
+
+    network, images = Methods().train(), torch.randn(4, 3, 8, 8)
+    before = network.body[1].running_mean.clone()
+    first, second = (explain("gradcam", network, images) for _ in range(2))
+    assert torch.equal(first.logits, second.logits) and torch.equal(first.maps, second.maps)
+    assert torch.equal(before, network.body[1].running_mean)
+    assert network.training and network.dropout.training
+
+
 def test_evaluating_takes_plain_functions_too() -> None:
     layer = nn.Dropout()
     with evaluating(torch.relu, layer):

@@ -120,3 +120,13 @@ def test_pictures_survive_standardising_and_looks_are_of_what_was_shown(tiny_ima
     assert np.array_equal(clean.predicted, logits.argmax(1).numpy())
     panel = clean.panel(3)
     assert panel.correct == (clean.predicted[3] == tiny_images.labels[3])
+
+
+def test_a_look_at_many_pictures_is_that_at_each(tiny_images):
+    """More pictures than are processed at once: the noise follows the position in the whole set."""
+    many = tiny_images.select([i % 12 for i in range(70)])
+    network, noise = build("smallcnn", 3).eval(), GaussianNoise(0.5)
+    whole = gallery.look(network, many, noise)
+    shown = gallery.displayable(gallery.noisy_batch(many, noise))
+    assert np.array_equal(whole.pictures, shown) and whole.maps.shape == (70, *shown.shape[1:3])
+    assert not np.array_equal(whole.pictures[0], whole.pictures[60])  # one image, two fields

@@ -70,6 +70,26 @@ def test_a_network_too_small_for_its_pools_is_refused_by_size_not_by_a_deep_erro
         check_size(build("alexnet", 4), 32, "alexnet")
 
 
+def test_map_size_speaks_of_sizes_only_and_leaves_every_mode(tiny_images):
+    network = build("smallcnn", 3).train()
+    network.features[1].eval()  # a frozen normalisation
+    assert map_size(network, 40) == 10 and map_size(network.double(), 40) == 10
+    assert not network.features[1].training and network.features[0].training
+    network.features[0] = torch.nn.Conv2d(1, 16, 3)
+    with pytest.raises(RuntimeError, match="channels"):
+        map_size(network.float(), 40)
+
+
+def test_a_layer_used_twice_can_be_saved(tmp_path):
+    layer = torch.nn.Conv2d(3, 3, 3, padding=1)
+    network = SplitNetwork(torch.nn.Sequential(layer, layer), torch.nn.Flatten())
+    save_checkpoint(network, tmp_path / "weights.safetensors")
+    with torch.no_grad():
+        layer.weight.zero_()
+    load_checkpoint(network, tmp_path / "weights.safetensors")
+    assert layer.weight.any()
+
+
 def test_checkpoints_round_trip_and_misfits_are_named(tmp_path):
     path = tmp_path / "weights.safetensors"
     save_checkpoint(build("smallcnn", 5, seed=3), path)

@@ -73,8 +73,10 @@ def test_comparisons_without_spread(test) -> None:  # type: ignore[no-untyped-de
     assert test([NAN], [1]).n == 0 and math.isnan(test([NAN], [1]).difference)
 
 
-def test_equal_differences_are_as_sure_as_the_test_can_be() -> None:
-    assert paired_test([3, 4, 5], [2, 3, 4]).p == 0
+def test_equal_differences_of_a_few_seeds_are_no_certainty() -> None:
+    assert math.isnan(paired_test([3, 4, 5], [2, 3, 4]).p)
+    # 0.5 points each, but for what floating point makes of them
+    assert math.isnan(paired_test([0.7, 0.3, 0.1], [0.7 - 0.5, 0.3 - 0.5, 0.1 - 0.5]).p)
     assert 0 < paired_images([3, 4, 5], [2, 3, 4], seed=0).p <= 0.25  # all of 2^3 signs agree
 
 
@@ -86,6 +88,23 @@ def test_paired_images_against_theory() -> None:
     # Many normal differences: bootstrap and Student's t come to the same interval.
     assert (found.low, found.high) == pytest.approx((theory.low, theory.high), abs=0.02)
     assert found.p == pytest.approx(scipy_stats.wilcoxon(a, b).pvalue)
+
+
+def test_differences_that_are_equal_but_for_rounding_are_ties() -> None:
+    thirds = np.array([0.1 + 0.2, 0.3, 0.6 / 2, 0.9 / 3, 0.6, 0.2 + 0.4, 0.3 + 0.3, 1.8 / 3])
+    assert len(np.unique(thirds)) > 2
+    a, b = np.r_[thirds, np.zeros(3)], np.r_[np.zeros(8), 0.3, 0.1 + 0.2, 0.6]
+    exact = paired_images(a.round(3), b.round(3), seed=0)
+    assert paired_images(a, b, seed=0).p == exact.p
+    assert paired_images([0.1 + 0.2], [0.3], seed=0).difference == 0
+
+
+def test_ranks_against_the_mean_decide_nothing() -> None:
+    """Lower in 80 images by little, higher in 20 by much: the mean is higher, the ranks are not."""
+    a = np.r_[-np.linspace(0.01, 0.05, 80), np.linspace(0.45, 0.55, 20)]
+    assert scipy_stats.wilcoxon(a).pvalue < 0.05 and a.mean() > 0
+    assert paired_images(a, np.zeros(100), seed=0).p == 1
+    assert paired_images(-a, np.zeros(100), seed=0).p == 1
 
 
 def test_paired_images_of_hits_and_misses() -> None:

@@ -12,7 +12,7 @@ from innt_lib.data import standardise
 from innt_lib.models import SplitNetwork, build
 from innt_lib.noise import fixed_noise
 from innt_lib.settings import Settings
-from innt_lib.training import DivergenceError, _Loop, pick_device, train
+from innt_lib.training import DivergenceError, _Loop, pick_device, suggest_tau, train
 
 QUICK = Settings(epochs=2, batch_size=4, tau=0.01)
 
@@ -206,8 +206,55 @@ def test_devices(monkeypatch):
     assert pick_device().type == "cpu"
     with pytest.raises(ValueError, match="'cuda'.*no CUDA GPU"):
         pick_device("cuda")
-    with pytest.raises(ValueError, match="'gpu'.*auto, cpu or cuda"):
-        pick_device("gpu")
+    for nowhere in ("gpu", "meta", "mps", "cuda:x"):
+        with pytest.raises(ValueError, match=f"'{nowhere}'.*auto, cpu, cuda or cuda:<number>"):
+            pick_device(nowhere)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert pick_device("cuda:1").index == 1
+    with pytest.raises(ValueError, match="'cuda:2'.*has 2 CUDA"):
+        pick_device("cuda:2")
+
+
+def test_no_gpu_is_seeded_by_the_way(tiny_images, monkeypatch):
+    """A GPU's generator is the user's: `torch.manual_seed` would seed every one of them."""
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    fit(tiny_images, device="cpu")
+    assert not seeded
+
+
+def test_a_state_goes_on_with_what_it_began_with(tiny_images, tmp_path):
+    state = tmp_path / "state.pt"
+    fit(tiny_images, state=state)
+    for other, names in (
+        (dataclasses.replace(QUICK, learning_rate=1e-5), "learning_rate 0.001, now 1e-05"),
+        (dataclasses.replace(QUICK, seed=3), "seed 0, now 3"),
+    ):
+        with pytest.raises(ValueError, match=f"state.pt: this training began otherwise .{names}."):
+            fit(tiny_images, other, state=state)
+    with pytest.raises(ValueError, match="began otherwise .images"):
+        fit(tiny_images.select(range(8)), state=state)
+    longer = fit(tiny_images, dataclasses.replace(QUICK, epochs=3), state=state)[1]
+    assert len(longer) == 3
+
+
+def test_a_head_that_changes_the_maps_is_refused(tiny_images):
+    plain = build("smallcnn", 3)
+    for forward in ("joint", "separate"):
+        network = SplitNetwork(
+            plain.features[:-1], nn.Sequential(nn.ReLU(inplace=True), plain.head)
+        )
+        with pytest.raises(ValueError, match="head changes the maps .*inplace=False"):
+            train(network, tiny_images, dataclasses.replace(QUICK, forward=forward))
+
+
+def test_no_tau_for_maps_that_do_not_differ(tiny_images):
+    for weight, said in ((0.0, "0.0"), (math.nan, "nan")):
+        network = build("smallcnn", 3)
+        nn.init.constant_(network.features[-2].weight, weight)  # of the last normalisation
+        with pytest.raises(ValueError, match=f"no tau suits this network.* is {said}"):
+            suggest_tau(network, tiny_images, 4)
 
 
 # --- augmentation --------------------------------------------------------------------------------
