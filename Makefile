@@ -19,7 +19,7 @@ figures: $(READY)  ## every figure and table; PROFILE=demo (default) or another 
 prepare: $(READY)  ## fetch what PROFILE needs, and say how long its trainings will take here
 	@$(BIN)/python workflow/prepare.py $(PROFILE)
 
-paper:  ## the paper's settings to the letter: downloads, an estimate of the time, all figures (needs a GPU)
+paper:  ## the paper's settings: downloads, an estimate of the time, all figures (needs a GPU)
 	@$(MAKE) --no-print-directory prepare PROFILE=paper
 	@$(MAKE) --no-print-directory figures PROFILE=paper
 
@@ -45,7 +45,7 @@ bench: $(READY)  ## speed beside peers and floors, into benchmarks/RESULTS.md
 
 notebooks: $(READY)  ## execute the notebooks in place, with their defaults, as they are committed
 	@for notebook in notebooks/*.ipynb; do echo "$$notebook"; \
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level ERROR "$$notebook" || exit 1; done
+	OMP_NUM_THREADS=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level ERROR "$$notebook" || exit 1; done
 	@$(BIN)/python workflow/strip.py notebooks/*.ipynb
 
 lab: $(READY)  ## JupyterLab on the series

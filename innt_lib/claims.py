@@ -104,7 +104,7 @@ def _over_images(images: pd.DataFrame, a: str, b: str, metric: str) -> float:
 
 
 def describe(comparisons: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
-    """One sentence a network, noise and a: what differs from b beyond doubt, and what does not.
+    """One sentence a network, noise and a: what differs significantly from b, and what does not.
 
     Args:
         comparisons: of :func:`compare`.
@@ -114,8 +114,8 @@ def describe(comparisons: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
     keys = ["network", "noise", "a", "b"]
     for (network, noise, a, b), group in comparisons.groupby(keys, sort=False):
         level = pd.Series("undecided", group.index)
-        level[group["p_images"] < LEVEL] = "beyond doubt over images"
-        level[group["p_seeds"] < LEVEL] = "beyond doubt over trainings"
+        level[group["p_images"] < LEVEL] = "significant over images"
+        level[group["p_seeds"] < LEVEL] = "significant over trainings"
         said = []
         for name in dict.fromkeys(level.sort_values()):
             rows = group[level == name]
@@ -147,11 +147,13 @@ class Verdict:
 def judge(claim: str, comparisons: pd.DataFrame, *, needed: str = "all") -> Verdict:
     """The verdict on a claim that a is better than b.
 
-    Beyond doubt means p < 0.05 after correction. The claim
+    Significant means p < 0.05 after correction. The claim
 
-    * holds if all (``needed="most"``: more than half) of its comparisons go its way beyond doubt,
-    * does not hold if so many go the other way beyond doubt that this cannot be,
+    * holds if all (``needed="most"``: more than half) of its comparisons go its way significantly,
+    * does not hold if so many go the other way significantly that this cannot be,
     * is undecided otherwise.
+
+    Comparisons without any difference (as of accuracies that are all 100 %) do not count.
 
     First over seeds; if that leaves it undecided, over images: then the verdict is one "for these
     networks".
@@ -166,9 +168,13 @@ def judge(claim: str, comparisons: pd.DataFrame, *, needed: str = "all") -> Verd
     """
     if needed not in ("all", "most"):
         raise ValueError(f"needed (={needed!r}) must be all or most")
+    if comparisons.empty:
+        return Verdict(claim, "not measurable here", "no such runs or measurements")
+    ties = int((comparisons["favours"] == 0).sum())
+    comparisons = comparisons[comparisons["favours"] != 0]
     n = len(comparisons)
     if not n:
-        return Verdict(claim, "not measurable here", "no such runs or measurements")
+        return Verdict(claim, "not measurable here", f"no difference in any of {ties} comparisons")
     its_way, other_way = comparisons["favours"] > 0, comparisons["favours"] < 0
     over_seeds, over_images = (comparisons[p] < LEVEL for p in ("p_seeds", "p_images"))
     enough = n if needed == "all" else n // 2 + 1
@@ -181,9 +187,10 @@ def judge(claim: str, comparisons: pd.DataFrame, *, needed: str = "all") -> Verd
         if verdict != "undecided":
             break
     evidence = (
-        f"{its_way.sum()} of {n} comparisons go its way, {(its_way & over_seeds).sum()} beyond doubt "
+        f"{its_way.sum()} of {n} comparisons go its way, {(its_way & over_seeds).sum()} significantly "
         f"over seeds, {(its_way & over_images).sum()} over images; {(other_way & over_seeds).sum()} and "
-        f"{(other_way & over_images).sum()} go the other way beyond doubt"
+        f"{(other_way & over_images).sum()} go the other way significantly"
+        + (f"; {ties} without a difference" if ties else "")
     )
     return Verdict(claim, verdict, evidence)
 

@@ -20,9 +20,8 @@ def drop(clean: Tensor, noisy: Tensor, *, convention: Convention = "standard") -
     Args:
         clean: :math:`Y_c`, the class's probability on the clean image, ``(N,)``, at least 0.
         noisy: :math:`Y_n`, its probability on what the noisy image's map shows, ``(N,)``.
-        convention: ``"standard"``: :math:`\max(0, Y_c - Y_n) / Y_c` (Chattopadhay et al. 2018),
-            which the values of the paper's Table 3 fit; ``"as_printed"``: :math:`1[Y_n < Y_c]`,
-            the paper's Eq. 16 to the letter.
+        convention: ``"standard"``: :math:`\max(0, Y_c - Y_n) / Y_c` (Chattopadhay et al. 2018);
+            ``"as_printed"``: :math:`1[Y_n < Y_c]`, the paper's Eq. 16 to the letter.
 
     Returns:
         ``(N,)`` in [0, 1]; 0 for :math:`Y_c = 0`, which cannot drop; NaN where a score is NaN.

@@ -326,6 +326,10 @@ def test_verdicts():
     assert claims.judge("c", both).verdict == "does not hold"
     assert claims.judge("c", both, needed="most").verdict == "holds"
     assert claims.judge("c", clear[:0]).verdict == "not measurable here"
+    tie = compare([1.0, 1.0, 1.0], [1.0, 1.0, 1.0], low, low)
+    assert claims.judge("c", pd.concat([clear, tie])).verdict == "holds"
+    assert "1 without a difference" in claims.judge("c", pd.concat([clear, tie])).evidence
+    assert claims.judge("c", tie).verdict == "not measurable here"
 
 
 def test_methods_that_were_not_trained_give_no_comparisons():
@@ -356,7 +360,7 @@ def test_several_variants_are_corrected_together_and_described():
     assert both["p_seeds"][0] == pytest.approx(2 * alone["p_seeds"].item())
     said = claims.describe(both, {"ad": "AD"})
     assert said == [
-        "n, gaussian, innt against nt; beyond doubt over trainings: AD -0.4.",
+        "n, gaussian, innt against nt; significant over trainings: AD -0.4.",
         "n, gaussian, other against nt; undecided: AD +0.",
     ]
 
