@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROFILES = sorted((ROOT / "workflow/config").glob("*.yaml"))
 sys.path.insert(0, str(ROOT / "workflow"))
-from execute import execute  # noqa: E402
+from execute import execute, keep  # noqa: E402
 
 # What conda-forge calls differently.
 CONDA_NAMES = {"pytorch": "torch"}
@@ -144,6 +144,26 @@ def test_a_failing_notebook_says_where_and_why_and_is_kept(tmp_path, capfd):
         if "text" in o
     ]
     assert kept == ["2\n"]
+
+
+def test_a_kept_copy_leads_back_to_the_series_and_is_the_same_every_time(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "figures/mine").mkdir(parents=True)
+    cells = [
+        nbformat.v4.new_markdown_cell("see [ablations](07_ablations.ipynb), [that](https://x.org)"),
+        nbformat.v4.new_code_cell("x = 1", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("print(x)"),
+    ]
+    source, kept = tmp_path / "notebooks/a.ipynb", tmp_path / "figures/mine/a.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), source)
+    copies = []
+    for _ in range(2):
+        assert execute(source, tmp_path / "out.ipynb", {"x": 2}) == 0
+        keep(tmp_path / "out.ipynb", kept, source.parent)
+        copies.append(kept.read_bytes())
+    assert copies[0] == copies[1]
+    text = nbformat.read(kept, as_version=4).cells[0].source
+    assert text == "see [ablations](../../notebooks/07_ablations.ipynb), [that](https://x.org)"
 
 
 def test_the_estimate_counts_every_step_that_is_left(root, monkeypatch):

@@ -43,8 +43,9 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> int:
         os.environ["IPYTHONDIR"] = ipython
         profile = Path(ipython, "profile_default")
         profile.mkdir()
-        # Errors only: every kernel warns that it is spoken to without encryption, here by papermill.
-        (profile / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 40\n")
+        # Silent: every kernel warns that it is spoken to without encryption, here by papermill, and
+        # some call their shutdown an error. What fails in a cell comes as an exception.
+        (profile / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 50\n")
         try:
             papermill.execute_notebook(
                 str(notebook), str(output), {k: v for k, v in parameters.items() if k in names},
@@ -70,6 +71,14 @@ def failed(notebook: Path, output: Path, count: int | None, source: str, reason:
     return 1
 
 
+def keep(executed: Path, copy: Path, series: Path) -> None:
+    """Copy an executed notebook as it is to be read: stripped, its links leading back to the series."""
+    shutil.copyfile(executed, copy)
+    strip(copy)
+    back = os.path.relpath(series, copy.parent)
+    copy.write_text(re.sub(r"\]\((\d\d_\w+\.ipynb)\)", rf"]({back}/\1)", copy.read_text()))
+
+
 def main() -> int:
     """Command line: NOTEBOOK OUTPUT --config FILE [--keep FILE] [-p NAME TEXT ...]."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -88,8 +97,7 @@ def main() -> int:
         return 2
     status = execute(options.notebook, options.output, parameters | given)
     if options.keep and not status:
-        shutil.copyfile(options.output, options.keep)
-        strip(options.keep)
+        keep(options.output, options.keep, options.notebook.parent)
     return status
 
 

@@ -18,6 +18,8 @@ def strip(path: Path) -> None:
     }
     for cell in notebook.cells:
         cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags"}
+        if "injected-parameters" in cell.metadata.get("tags", ()):
+            cell.id = "injected-parameters"  # papermill's is random
         if cell.cell_type == "code":
             cell.outputs = [o for o in cell.outputs if not (o.get("name") == "stderr" or bar(o))]
     nbformat.write(notebook, path)
