@@ -38,17 +38,6 @@ from innt_lib.training import DivergenceError, pick_device, train
 # What grids and tables call a method trained in another way than by default.
 VARIANTS: dict[str, dict[str, Any]] = {"nt_once": {"method": "nt", "resample": False}}
 
-# Parameters that a method does not use do not tell its runs apart.
-_UNUSED = {
-    "baseline": (
-        "noise", "strength", "noise_range", "noise_form", "resample", "forward", "lambda_", "tau",
-        "norm",
-    ),
-    "nt": ("lambda_", "tau", "norm"),
-    "nt_weighted": ("tau", "norm"),
-    "innt_origin": ("lambda_",),
-}  # fmt: skip
-
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Settings):
@@ -91,8 +80,7 @@ class Run(Settings):
     @property
     def identity(self) -> dict[str, Any]:
         """The parameters that make a difference to the trained weights."""
-        unused = (*_UNUSED.get(self.method, ()), "test_per_class", "on_bad")
-        return {k: v for k, v in sorted(asdict(self).items()) if k not in unused}
+        return {k: v for k, v in super().identity.items() if k not in ("test_per_class", "on_bad")}
 
     @property
     def name(self) -> str:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 from innt_lib.losses import Norm, Objective
 from innt_lib.noise import Form, Noise, Range, make_noise
 
 Forward = Literal["joint", "separate"]
 Precision = Literal["float32", "bfloat16"]
+
+# Parameters that a method does not use do not tell its runs apart.
+_UNUSED = {
+    "baseline": (
+        "noise", "strength", "noise_range", "noise_form", "resample", "forward", "lambda_", "tau",
+        "norm",
+    ),
+    "nt": ("lambda_", "tau", "norm"),
+    "nt_weighted": ("tau", "norm"),
+    "innt_origin": ("lambda_",),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +79,12 @@ class Settings:
             if getattr(self, name) not in valid:
                 value = getattr(self, name)
                 raise ValueError(f"{name} (={value!r}) must be one of {', '.join(valid)}")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings that make a difference to the trained weights, sorted by name."""
+        unused = _UNUSED.get(self.method, ())
+        return {k: v for k, v in sorted(asdict(self).items()) if k not in unused}
 
     def objective(self) -> Objective:
         """The loss these settings train on."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -313,7 +313,7 @@ class _Loop:
 
     def identity(self) -> dict[str, Any]:
         """What must not change between the parts of a training; its length may."""
-        settings = {k: v for k, v in asdict(self.settings).items() if k != "epochs"}
+        settings = {k: v for k, v in self.settings.identity.items() if k != "epochs"}
         return settings | {"images": self.images.fingerprint}
 
     def save(self, path: Path) -> None:

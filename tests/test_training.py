@@ -237,6 +237,10 @@ def test_a_state_goes_on_with_what_it_began_with(tiny_images, tmp_path):
         fit(tiny_images.select(range(8)), state=state)
     longer = fit(tiny_images, dataclasses.replace(QUICK, epochs=3), state=state)[1]
     assert len(longer) == 3
+    state.unlink()
+    plain = dataclasses.replace(QUICK, method="baseline")
+    fit(tiny_images, plain, state=state)
+    fit(tiny_images, dataclasses.replace(plain, strength=0.3), state=state)  # of no consequence
 
 
 def test_a_head_that_changes_the_maps_is_refused(tiny_images):
