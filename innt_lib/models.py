@@ -67,10 +67,16 @@ def build(name: str, classes: int, weights: str = "none", seed: int = 0) -> Spli
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
         network = NETWORKS[name](classes, "imagenet" if weights == "imagenet" else None)
-    if weights not in ("none", "imagenet"):
-        *_, path = weights.rpartition("features:")
-        load_checkpoint(network, paths.resolve(path), features_only=path != weights, name=name)
+    if path := checkpoint(weights):
+        load_checkpoint(network, path, features_only=weights.startswith("features:"), name=name)
     return network.to(memory_format=torch.channels_last)
+
+
+def checkpoint(weights: str) -> Path | None:
+    """The file that ``weights`` of :func:`build` names; None for random and ImageNet weights."""
+    if weights in ("none", "imagenet"):
+        return None
+    return paths.resolve(weights.removeprefix("features:"))
 
 
 def load_checkpoint(

@@ -264,17 +264,33 @@ def collect() -> pd.DataFrame:
 
 def _check(run: Run) -> None:
     if run.finished:
-        known = json.loads((run.directory / "run.json").read_text())["data"]["train"]
-        if known != (now := run.load_data().train.fingerprint):
+        record = json.loads((run.directory / "run.json").read_text())
+        if (known := record["data"]["train"]) != (now := run.load_data().train.fingerprint):
             raise ValueError(
                 f"the data of {run.dataset!r} changed since {run.directory} was trained "
                 f"({known} then, {now} now); remove that folder to train anew"
             )
+        path = models.checkpoint(run.weights)
+        if path and path.is_file() and record.get("start") not in (None, _fingerprint(path)):
+            raise ValueError(
+                f"{path}, from which {run.directory} was trained, changed since; remove that folder "
+                "to train anew"
+            )
         return
     images = run.load_data().train
-    if run.weights not in ("none", "imagenet"):
+    if models.checkpoint(run.weights):
         models.build(run.network, len(images.classes), run.weights)
     _check_network(run.network, run.size, len(images), run.batch_size)
+
+
+def _fingerprint(path: Path) -> str:
+    return _hash(path, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _hash(path: Path, changed: int) -> str:
+    """``changed`` has its part in what is remembered: another file of that name is read anew."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
 
 
 def _check_writable(folder: Path) -> None:
@@ -311,6 +327,7 @@ def _train(run: Run, device: str) -> None:
     splits = run.load_data()
     network = models.build(run.network, len(splits.train.classes), run.weights, run.seed)
     state = run.directory / "state.pt"
+    start = models.checkpoint(run.weights)
     started = time.perf_counter()
     table = train(
         network, splits.train, run, monitor=splits.test, device=device, state=state, label=run.name
@@ -322,6 +339,7 @@ def _train(run: Run, device: str) -> None:
             "images": len(splits.train),
             "skipped": splits.skipped,
         },
+        "start": start and _fingerprint(start),
         "seconds": round(time.perf_counter() - started, 2),
         "device": environment.device_name(pick_device(device)),
         "versions": environment.versions(),

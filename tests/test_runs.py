@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -169,6 +170,21 @@ def test_changed_data_are_noticed(root):
     path.write_text(path.read_text().replace(run.load_data().train.fingerprint, "0" * 32))
     with pytest.raises(ValueError, match="changed since .* was trained"):
         runs.ensure(run)
+
+
+def test_a_changed_start_is_noticed(root):
+    first = runs.Run(**COMMON)
+    runs.ensure(first)
+    start = first.directory / "weights.safetensors"
+    second = replace(first, weights=f"features:{start}", seed=1)
+    runs.ensure(second)
+    runs.ensure(second)
+    weights = start.read_bytes()
+    start.write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    with pytest.raises(ValueError, match=f"{start.name}, from which .* changed since"):
+        runs.ensure(second)
+    start.unlink()  # not needed any more
+    runs.ensure(second)
 
 
 # --- evaluation ----------------------------------------------------------------------------------
