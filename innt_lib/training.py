@@ -340,7 +340,9 @@ class _Loop:
                 f"{path}: this training began on {state['device']} and cannot go on on "
                 f"{self.device.type}; use device={state['device']!r}, or remove the file to begin anew"
             )
-        began, now = state.get("training", {}), self.identity()
+        began, now = state.get("training"), self.identity()
+        if began is None:
+            raise ValueError(f"{path}: left by an earlier version; remove the file to begin anew")
         if other := [f"{k} {began.get(k)}, now {now[k]}" for k in now if began.get(k) != now[k]]:
             raise ValueError(
                 f"{path}: this training began otherwise ({'; '.join(other)}); go on as it began, or "
