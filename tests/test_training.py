@@ -144,6 +144,14 @@ def test_noise_drawn_once_returns_every_epoch_at_full_strength(tiny_images):
     assert not torch.allclose(*fields[True], atol=0.1)
 
 
+def test_turning_noise_takes_about_a_third_of_it():
+    """Why noise drawn once is added after the rotation; the README gives the 0.7."""
+    generator = torch.Generator().manual_seed(0)
+    field = torch.randn(256, 3, 40, 40, generator=generator)
+    turned = augment.transform(field, augment.augmentation(256, 15.0, False, generator))
+    assert turned[:, :, 10:30, 10:30].std().item() == pytest.approx(0.7, abs=0.03)
+
+
 def test_no_training_meets_the_noise_of_the_test_images(tiny_images):
     clean, ids = standardise(tiny_images.tensor())[:4], torch.arange(4)
     settings = dataclasses.replace(QUICK, resample=False, rotation=0.0, flip=False, seed=0)
