@@ -23,6 +23,7 @@ Target = Literal["label", "predicted"]
 Which = Literal["noisy", "clean"]
 Reference = Literal["image", "explanation"]
 Fill = Literal["mean", "black"]
+VERSION = 1  # part of every kept table's name: raise it when the same input gives other numbers
 
 
 @dataclass(frozen=True, kw_only=True)

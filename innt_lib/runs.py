@@ -28,7 +28,7 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from innt_lib import data, environment, models, paths, training
-from innt_lib.evaluation import Reading, evaluate
+from innt_lib.evaluation import VERSION, Reading, evaluate
 from innt_lib.files import sweep, write
 from innt_lib.losses import Norm
 from innt_lib.noise import Noise
@@ -236,6 +236,7 @@ def evaluation(
     what = {
         "noise": type(noise).__name__, **asdict(noise), "cam": cam, **asdict(reading),
         "test": run.load_data().test.fingerprint,  # boxes included: a corrected one counts
+        "version": VERSION,
     }  # fmt: skip
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
     path = run.directory / f"evaluation-{cam.replace('+', 'p')}-{digest}.csv"

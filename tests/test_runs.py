@@ -252,6 +252,15 @@ def test_evaluations_are_kept(root, monkeypatch):
     pd.testing.assert_frame_equal(first, runs.evaluation(run, GaussianNoise()))
 
 
+def test_evaluations_of_an_earlier_version_are_measured_anew(root, monkeypatch):
+    run = runs.Run(**COMMON)
+    runs.evaluation(run, GaussianNoise())
+    monkeypatch.setattr(runs, "VERSION", runs.VERSION + 1)
+    again = pd.DataFrame({"measured": ["anew"]})
+    monkeypatch.setattr(runs, "evaluate", lambda *_, **__: again)
+    pd.testing.assert_frame_equal(again, runs.evaluation(run, GaussianNoise()))
+
+
 # --- tables and claims ---------------------------------------------------------------------------
 
 
