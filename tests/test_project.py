@@ -325,6 +325,28 @@ def test_readme_summary_counts_the_committed_cells():
     check_block(ROOT / "README.md", "summary", text)
 
 
+def test_readme_says_how_much_of_the_maps_lies_on_the_bird():
+    """`UPDATE=1` writes it into the README."""
+    table = pd.concat(
+        pd.read_csv(ROOT / "figures" / folder / "table3_pointing.csv")
+        for folder in ("cub200", "cub200-from-cifar10")
+    )
+    (share,) = table["box_share"].unique()
+
+    def energy(methods, metric):
+        rows = table[table["method"].isin(methods) & (table["metric"] == metric)]["mean"]
+        return f"{100 * rows.min():.0f} to {100 * rows.max():.0f} %"
+
+    text = (
+        f"Are the maps on the bird at all? On CUB its box is {100 * share:.0f} % of the picture and has "
+        f"{energy(['nt', 'innt'], 'ebpg_clean')} of the energy of NT's and INNT's maps, "
+        f"{energy(['nt', 'innt'], 'ebpg_noisy')} under noise; of the plainly trained networks' "
+        f"{energy(['baseline'], 'ebpg_clean')}, and {energy(['baseline'], 'ebpg_noisy')} under noise "
+        "([EBPG of every cell](figures/cub200/table3_pointing.md))."
+    )
+    check_block(ROOT / "README.md", "pointing", text)
+
+
 def test_smallcnn_on_cub_goes_the_papers_way_from_either_start():
     """What the README says below its verdicts."""
     for folder in ("cub200", "cub200-from-cifar10"):
