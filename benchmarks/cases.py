@@ -17,9 +17,10 @@ from torch import Tensor
 from torchcam.methods import GradCAM as TorchcamGradCAM
 
 from innt_lib import cam, data, evaluation, models, noise
+from innt_lib.environment import pick_device
 from innt_lib.losses import Objective
 from innt_lib.settings import Settings
-from innt_lib.training import _Loop, pick_device
+from innt_lib.training import _Loop
 
 CLASSES = 10
 

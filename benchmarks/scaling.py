@@ -17,8 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from innt_lib import capture, evaluation, models, noise, paper
 from innt_lib.data import ImageSet
+from innt_lib.environment import pick_device
 from innt_lib.settings import Precision, Settings
-from innt_lib.training import _Loop, pick_device
+from innt_lib.training import _Loop
 
 # Dense bfloat16 peak of an H200 (NVIDIA's data sheet), and shares of it that training reaches.
 PEAK, SHARES = 989e12, (0.1, 0.4)

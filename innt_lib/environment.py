@@ -1,4 +1,4 @@
-"""The machine and the versions that numbers depend on (Table 1)."""
+"""The machine: its devices, and the versions that numbers depend on (Table 1)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,23 @@ from pathlib import Path
 import torch
 
 import innt_lib
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """``"auto"``: the GPU if there is one; else the one named, which must exist (ValueError)."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        chosen = None
+    if chosen is None or chosen.type not in ("cpu", "cuda"):
+        raise ValueError(f"device (={device!r}) must be auto, cpu, cuda or cuda:<number>")
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if chosen.type == "cuda" and (chosen.index or 0) >= gpus:
+        has = f"has {gpus} CUDA GPU(s), from cuda:0 on" if gpus else "has no CUDA GPU"
+        raise ValueError(f"device (={device!r}) was asked for, but this machine {has}")
+    return chosen
 
 
 def machine() -> dict[str, str]:

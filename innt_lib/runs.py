@@ -27,13 +27,14 @@ import pandas as pd
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from innt_lib import data, environment, models, paths, training
+from innt_lib import data, models, paths, training
+from innt_lib.environment import device_name, pick_device, versions
 from innt_lib.evaluation import VERSION, Reading, evaluate
 from innt_lib.files import sweep, write
 from innt_lib.losses import Norm
 from innt_lib.noise import Noise
 from innt_lib.settings import Settings
-from innt_lib.training import DivergenceError, pick_device, train
+from innt_lib.training import DivergenceError, train
 
 # What grids and tables call a method trained in another way than by default.
 VARIANTS: dict[str, dict[str, Any]] = {"nt_once": {"method": "nt", "resample": False}}
@@ -342,8 +343,8 @@ def _train(run: Run, device: str) -> None:
         },
         "start": start and _fingerprint(start),
         "seconds": round(time.perf_counter() - started, 2),
-        "device": environment.device_name(pick_device(device)),
-        "versions": environment.versions(),
+        "device": device_name(pick_device(device)),
+        "versions": versions(),
     }
     models.save_checkpoint(network, run.directory / "weights.safetensors")
     text = table.to_csv(index=False)

@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from innt_lib import capture
 from innt_lib.augment import augmentation, transform
 from innt_lib.data import ImageSet, standardise
+from innt_lib.environment import pick_device
 from innt_lib.evaluation import accuracy
 from innt_lib.files import write
 from innt_lib.losses import Loss, Norm, activation_distance
@@ -31,23 +32,6 @@ from innt_lib.settings import Settings
 
 class DivergenceError(RuntimeError):
     """The loss became infinite or NaN; the message says where and what to try."""
-
-
-def pick_device(device: str = "auto") -> torch.device:
-    """``"auto"``: the GPU if there is one; else the one named, which must exist (ValueError)."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        chosen = None
-    if chosen is None or chosen.type not in ("cpu", "cuda"):
-        raise ValueError(f"device (={device!r}) must be auto, cpu, cuda or cuda:<number>")
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if chosen.type == "cuda" and (chosen.index or 0) >= gpus:
-        has = f"has {gpus} CUDA GPU(s), from cuda:0 on" if gpus else "has no CUDA GPU"
-        raise ValueError(f"device (={device!r}) was asked for, but this machine {has}")
-    return chosen
 
 
 def train(
@@ -67,7 +51,7 @@ def train(
         images: the training images.
         settings: see :class:`Settings`.
         monitor: images whose accuracy is measured after every epoch; at most 256 are used.
-        device: see :func:`pick_device`.
+        device: see :func:`innt_lib.environment.pick_device`.
         state: where to keep the state after every epoch; if the file exists, training goes on
             from it. It is left in place at the end.
         label: of the progress bar.

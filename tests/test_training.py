@@ -9,10 +9,11 @@ from torch import nn
 
 from innt_lib import augment
 from innt_lib.data import standardise
+from innt_lib.environment import pick_device
 from innt_lib.models import SplitNetwork, build
 from innt_lib.noise import fixed_noise
 from innt_lib.settings import Settings
-from innt_lib.training import DivergenceError, _Loop, pick_device, suggest_tau, train
+from innt_lib.training import DivergenceError, _Loop, suggest_tau, train
 
 QUICK = Settings(epochs=2, batch_size=4, tau=0.01)
 

@@ -66,7 +66,7 @@ def training_images(listing: catalogue.Listing, per_class: int) -> int:
 
 def seconds_a_step(network: str, classes: int, size: int, settings: Settings, device: str) -> float:
     """One optimiser step on random pixels, mean of a few."""
-    few, more = STEPS[training.pick_device(device).type]
+    few, more = STEPS[environment.pick_device(device).type]
     generator, images = np.random.default_rng(0), more * settings.batch_size
     pixels = generator.integers(0, 255, (images, size, size, 3), dtype=np.uint8)
     labels, ids = np.arange(images) % classes, tuple(map(str, range(images)))
@@ -145,7 +145,7 @@ def main() -> int:
         (ROOT / f"workflow/config/{parser.parse_args().profile}.yaml").read_text()
     )
     parameters = config["parameters"]
-    device = training.pick_device(parameters.get("device", "auto"))
+    device = environment.pick_device(parameters.get("device", "auto"))
     torch.set_num_threads(1)  # as in the workflow, where every core has a notebook of its own
     try:
         for network in parameters["networks"].split(","):
