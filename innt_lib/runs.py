@@ -252,18 +252,6 @@ def evaluation(
     return pd.read_csv(path)
 
 
-def collect() -> pd.DataFrame:
-    """One row for every finished run on this machine: its parameters, timing, last epoch, name."""
-    rows = []
-    for path in sorted(paths.runs_dir().glob("*/run.json")):
-        record = json.loads(path.read_text())
-        last = pd.read_csv(path.parent / "history.csv").iloc[-1].to_dict()
-        rows.append(
-            {"run": path.parent.name} | record["parameters"] | {"seconds": record["seconds"]} | last
-        )
-    return pd.DataFrame(rows)
-
-
 def _check(run: Run) -> None:
     if run.finished:
         record = json.loads((run.directory / "run.json").read_text())
