@@ -13,7 +13,9 @@ import tarfile
 import tempfile
 import zlib
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
+from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from tqdm.auto import tqdm
@@ -73,7 +75,13 @@ def download(dataset: str, to: Path | None = None, archive: Path | None = None) 
         temporary = Path(name)
         if archive is None:
             archive = temporary / "archive"
-            _fetch(wanted.url, archive)
+            try:
+                _fetch(wanted.url, archive)
+            except (URLError, HTTPException, ConnectionError, TimeoutError) as error:
+                raise OSError(
+                    f"{wanted.url} cannot be fetched ({getattr(error, 'reason', error)}); fetch it "
+                    "where there is internet, and name the file with --archive"
+                ) from None
         _check_sum(archive, wanted.md5)
         _unpack(archive, temporary / "unpacked")
         unpacked = temporary / "unpacked" / wanted.folder

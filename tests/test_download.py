@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -133,7 +134,24 @@ def test_what_cannot_be_had_is_one_line(publish: Publish, tmp_path: Path) -> Non
     publish().unlink()  # the server has nothing
     with pytest.raises(SystemExit) as caught:
         main(["cub200", "--to", str(tmp_path / "data")])
-    assert str(caught.value).startswith("cub200: ") and "\n" not in str(caught.value)
+    line = str(caught.value)
+    assert re.fullmatch(r"cub200: file://.*tgz cannot be fetched \(.*No such file.*--archive", line)
+    assert not list((tmp_path / "data").iterdir())
+
+
+def test_a_lost_connection_is_one_line(
+    publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish()
+
+    def lost(*_: object, **__: object) -> None:
+        raise ConnectionResetError("connection reset by peer")
+
+    monkeypatch.setattr(module, "urlopen", lost)
+    with pytest.raises(
+        OSError, match=r"cannot be fetched \(connection reset by peer\); .*--archive"
+    ):
+        download("cub200", tmp_path / "data")
     assert not list((tmp_path / "data").iterdir())
 
 
