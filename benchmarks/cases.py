@@ -75,7 +75,7 @@ def training(folder: Path) -> Iterator[Row]:
         def read(loop: _Loop = loop, batch: int = batch, steps: int = steps) -> None:
             for step in range(steps):
                 rows = torch.arange(step * batch, (step + 1) * batch)
-                loop.views(data.standardise(loop.pixels[rows]), rows)
+                loop.step.views(data.standardise(loop.step.pixels[rows]), rows)
 
         loop.seed_global()
         seconds = interleaved({

@@ -19,7 +19,7 @@ from innt_lib import capture, evaluation, models, noise, paper
 from innt_lib.data import ImageSet
 from innt_lib.environment import pick_device
 from innt_lib.settings import Precision, Settings
-from innt_lib.training import _Loop
+from innt_lib.step import Step
 
 # Dense bfloat16 peak of an H200 (NVIDIA's data sheet), and shares of it that training reaches.
 PEAK, SHARES = 989e12, (0.1, 0.4)
@@ -38,10 +38,10 @@ def step(
     """One INNT step."""
     settings = Settings(batch_size=batch, precision=precision)
     images = random_images(max(batch, 10), size)
-    loop = _Loop(models.build(name, 10), images, settings, pick_device(device))
-    loop.network.train()
-    chosen = torch.arange(batch).to(loop.pixels.device)
-    return lambda: loop.step(chosen)
+    step = Step(models.build(name, 10), images, settings, pick_device(device))
+    step.network.train()
+    chosen = torch.arange(batch).to(step.pixels.device)
+    return lambda: step(chosen)
 
 
 def evaluate(count: int) -> Callable[[], object]:

@@ -1,8 +1,6 @@
-"""The training loop: one for every method, network and device.
+"""The training loop: epochs of :mod:`innt_lib.step`, their history, and the state they go on from.
 
-Images stay one uint8 array; each batch is standardised, augmented and noised on the device, and the
-clean and noisy halves go through the network together. Given the same settings, the weights are
-the same bit for bit on CPU, also after an interruption.
+Given the same settings, the weights are the same bit for bit on CPU, also after an interruption.
 """
 
 from __future__ import annotations
@@ -18,16 +16,15 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from innt_lib import capture
-from innt_lib.augment import augmentation, transform
 from innt_lib.data import ImageSet, standardise
 from innt_lib.environment import pick_device
 from innt_lib.evaluation import accuracy
 from innt_lib.files import write
-from innt_lib.losses import Loss, Norm, activation_distance
+from innt_lib.losses import Norm, activation_distance
 from innt_lib.models import SplitNetwork
-from innt_lib.noise import GaussianNoise, fixed_noise
+from innt_lib.noise import GaussianNoise
 from innt_lib.settings import Settings
+from innt_lib.step import LOGGED, Step, autocast
 
 
 class DivergenceError(RuntimeError):
@@ -96,7 +93,9 @@ def train(
                 bar.set_postfix(loss=f"{row['loss']:.3f}", accuracy=f"{row['train_clean']:.2f}")
                 bar.update()
         finally:
-            loop.recorded = None  # it points back at the loop: do not wait for garbage collection
+            loop.step.recorded = (
+                None  # it points back at the step: do not wait for garbage collection
+            )
     network.eval()
     return pd.DataFrame(loop.history)
 
@@ -158,36 +157,18 @@ class _Loop:
     global_state: dict[str, Tensor] | None = None
 
     def __post_init__(self) -> None:
-        settings, device = self.settings, self.device
-        self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.objective = settings.objective()
-        self.noise = settings.make_noise() if self.objective.uses_noise else None
-        self.pixels = _resident(self.images, device)
-        self.labels = torch.from_numpy(self.images.labels).to(self.pixels.device)
-        gpu = device.type == "cuda"
-        redrawn = self.noise is None or settings.resample  # else every image has a generator
-        record = gpu and redrawn and capture.wanted()
-        self.optimizer = torch.optim.Adam(
-            self.network.parameters(), lr=settings.learning_rate, fused=gpu, capturable=record
-        )
+        self.step = Step(self.network, self.images, self.settings, self.device)
         # Separate streams: another augmentation or noise must not change the order of the data.
-        self.generators = {
-            "order": torch.Generator().manual_seed(3 * settings.seed),
-            "augment": torch.Generator(device).manual_seed(3 * settings.seed + 1),
-            "noise": torch.Generator(device).manual_seed(3 * settings.seed + 2),
-        }
-        self.recorded: capture.Recorded | None = None
-        if record:
-            drawn = (self.generators["augment"], self.generators["noise"])
-            self.recorded = capture.Recorded(self.update, device, drawn)
+        order = torch.Generator().manual_seed(3 * self.settings.seed)
+        self.generators = {"order": order, **self.step.generators}
 
     def run_epoch(self) -> dict[str, float]:
         self.network.train()
         size = self.settings.batch_size
         order = torch.randperm(len(self.images), generator=self.generators["order"])
-        order = order.to(self.pixels.device)
+        order = order.to(self.step.pixels.device)
         steps = len(order) // size
-        log = torch.zeros(steps, 6, device=self.device)  # read once: no waiting inside the epoch
+        log = torch.zeros(steps, len(LOGGED), device=self.device)  # read once: no waiting inside
         for step in range(steps):
             try:
                 log[step] = self.step(order[step * size : (step + 1) * size])
@@ -205,81 +186,17 @@ class _Loop:
                 "learning_rate, a smaller tau or weaker noise"
             )
         self.epoch += 1
-        names = ("loss", "clean", "noise", "reg", "train_clean", "train_noisy")
-        row = dict(zip(names, log.double().mean(0).tolist(), strict=True))
-        if self.noise is None:
+        row = dict(zip(LOGGED, log.double().mean(0).tolist(), strict=True))
+        if self.step.noise is None:
             row |= dict.fromkeys(("noise", "reg", "train_noisy"), math.nan)
         return {"epoch": self.epoch} | row
 
-    def step(self, indices: Tensor) -> Tensor:
-        """One optimiser step; returns loss, its three parts and both accuracies, on the device."""
-        pixels, labels = self.pixels[indices], self.labels[indices]
-        update = self.recorded or self.update
-        return update(*(tensor.to(self.device) for tensor in (pixels, labels, indices)))
-
-    def update(self, pixels: Tensor, labels: Tensor, indices: Tensor) -> Tensor:
-        clean = standardise(pixels)
-        clean, noisy = self.views(clean, indices)
-        with _autocast(self.device, self.settings.precision):
-            clean_out, noisy_out = self.forward(clean, noisy)
-            loss = self.objective(labels, *clean_out, *noisy_out)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()
-        self.optimizer.step()
-        with torch.no_grad():
-            return torch.stack(
-                [
-                    *(part.detach() for part in _parts(loss)),
-                    _accuracy(clean_out[0], labels),
-                    _accuracy(noisy_out[0] if noisy_out else None, labels),
-                ]
-            )
-
-    def views(self, clean: Tensor, indices: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The augmented clean batch and its noisy copy, both seen from the same angle."""
-        settings, generator = self.settings, self.generators["augment"]
-        matrix = augmentation(len(clean), settings.rotation, settings.flip, generator)
-        clean = transform(clean, matrix)
-        if self.noise is None:
-            return clean, None
-        if settings.resample:
-            return clean, self.noise(clean, self.generators["noise"])
-        # Drawn for what the network sees: turned with the picture it would lose a third of its
-        # strength to the interpolation. Seed 0 is that of the test images' noise.
-        return clean, fixed_noise(self.noise, clean, indices, settings.seed + 1)
-
-    def forward(
-        self, clean: Tensor, noisy: Tensor | None
-    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, ...]]:
-        """Logits and maps of the clean and of the noisy images (the latter empty without noise)."""
-        network = self.network
-        if noisy is None:
-            maps = network.features(clean)
-            return (self.head(maps), maps), ()
-        if self.settings.forward == "joint":
-            maps = network.features(torch.cat([clean, noisy]))
-            logits = self.head(maps)
-            (c_logits, n_logits), (c_maps, n_maps) = logits.chunk(2), maps.chunk(2)
-            return (c_logits, c_maps), (n_logits, n_maps)
-        c_maps, n_maps = network.features(clean), network.features(noisy)
-        return (self.head(c_maps), c_maps), (self.head(n_maps), n_maps)
-
-    def head(self, maps: Tensor) -> Tensor:
-        version = maps._version
-        logits: Tensor = self.network.head(maps)
-        if maps._version != version:
-            raise ValueError(
-                "the network's head changes the maps it is given (a ReLU with inplace=True at its "
-                "start?), so that Reg_na would not compare those that the CAMs explain; use "
-                "inplace=False there, or move that layer into the features"
-            )
-        return logits
-
     def measure(self, images: ImageSet) -> dict[str, float]:
         """Top-1 accuracy on clean images and on their noisy copies (the same after every epoch)."""
-        with _autocast(self.device, self.settings.precision):
+        noise = self.step.noise
+        with autocast(self.device, self.settings.precision):
             clean = accuracy(self.network, images)
-            noisy = math.nan if self.noise is None else accuracy(self.network, images, self.noise)
+            noisy = math.nan if noise is None else accuracy(self.network, images, noise)
         return {"test_clean": clean, "test_noisy": noisy}
 
     # --- state -----------------------------------------------------------------------------------
@@ -307,7 +224,7 @@ class _Loop:
             "epoch": self.epoch,
             "history": self.history,
             "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.step.optimizer.state_dict(),
             "generators": {name: g.get_state() for name, g in self.generators.items()},
             "global": {"cpu": torch.get_rng_state()},
         }
@@ -334,9 +251,9 @@ class _Loop:
             )
         self.epoch, self.history = state["epoch"], state["history"]
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        for group in self.optimizer.param_groups:  # how, not what: not the file's to say
-            group["capturable"] = self.optimizer.defaults["capturable"]
+        self.step.optimizer.load_state_dict(state["optimizer"])
+        for group in self.step.optimizer.param_groups:  # how, not what: not the file's to say
+            group["capturable"] = self.step.optimizer.defaults["capturable"]
         for name, generator in self.generators.items():
             generator.set_state(state["generators"][name])
         self.global_state = state["global"]
@@ -351,31 +268,9 @@ def check_batches(network: SplitNetwork, images: int, batch_size: int) -> None:
         raise ValueError("batch_size (=1) does not work with batch normalisation; use at least 2")
 
 
-def _resident(images: ImageSet, device: torch.device) -> Tensor:
-    """The uint8 pixels, on the device if they take less than half of its free memory."""
-    pixels = images.tensor()
-    if device.type == "cuda" and pixels.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
-        return pixels.to(device)
-    return pixels
-
-
 def _sample(images: ImageSet, most: int) -> ImageSet:
     step = max(1, math.ceil(len(images) / most))
     return images.select(range(0, len(images), step))
-
-
-def _parts(loss: Loss) -> tuple[Tensor, ...]:
-    return loss.total, loss.clean, loss.noise, loss.reg
-
-
-def _accuracy(logits: Tensor | None, labels: Tensor) -> Tensor:
-    if logits is None:
-        return torch.zeros((), device=labels.device)
-    return (logits.argmax(1) == labels).float().mean()
-
-
-def _autocast(device: torch.device, precision: str) -> torch.autocast:
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def _cuda(device: torch.device) -> list[torch.device]:

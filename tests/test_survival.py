@@ -25,7 +25,7 @@ processes.set_forkserver_preload(["innt_lib.runs"])
 def count_moments(reached) -> None:
     """Call `reached` at every optimiser step and around every stage of every write."""
     step, make, sync, replace = (
-        training._Loop.step, files.io.FileIO, os.fsync, os.replace,
+        training.Step.__call__, files.io.FileIO, os.fsync, os.replace,
     )  # fmt: skip
 
     def around(function):
@@ -37,7 +37,7 @@ def count_moments(reached) -> None:
 
         return wrapped
 
-    training._Loop.step = around(step)
+    training.Step.__call__ = around(step)
     files.io.FileIO, os.fsync, os.replace = map(around, (make, sync, replace))
 
 
@@ -206,9 +206,9 @@ def test_a_training_that_diverges_does_not_stop_the_others(root):
 
 
 def test_out_of_gpu_memory_says_what_to_try(root, monkeypatch):
-    def full(loop, indices):
+    def full(step, positions):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(training._Loop, "step", full)
+    monkeypatch.setattr(training.Step, "__call__", full)
     with pytest.raises(MemoryError, match=r"batch_size \(=8\); try 4"):
         runs.ensure(runs.Run(**SMALL))

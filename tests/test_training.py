@@ -13,6 +13,7 @@ from innt_lib.environment import pick_device
 from innt_lib.models import SplitNetwork, build
 from innt_lib.noise import fixed_noise
 from innt_lib.settings import Settings
+from innt_lib.step import Step
 from innt_lib.training import DivergenceError, _Loop, suggest_tau, train
 
 QUICK = Settings(epochs=2, batch_size=4, tau=0.01)
@@ -42,9 +43,9 @@ def test_one_step_is_the_step_one_would_write(tiny_images):
     """The loop's loss and gradients against Eq. 14 written out in the plain way."""
     settings = dataclasses.replace(QUICK, batch_size=12, rotation=0.0, flip=False)
     network, reference = build("smallcnn", 3), build("smallcnn", 3)
-    loop = _Loop(network, tiny_images, settings, torch.device("cpu"))
-    loop.network.train()
-    logged = loop.step(torch.arange(12))
+    step = Step(network, tiny_images, settings, torch.device("cpu"))
+    network.train()
+    logged = step(torch.arange(12))
 
     clean = standardise(tiny_images.tensor())
     noisy = settings.make_noise()(clean, torch.Generator().manual_seed(3 * settings.seed + 2))
@@ -114,11 +115,11 @@ def test_forward_modes_differ_only_by_batch_normalisation(tiny_images):
     for forward in ("joint", "separate"):
         network = build("smallcnn", 3)
         settings = dataclasses.replace(QUICK, forward=forward)
-        loop = _Loop(network, tiny_images, settings, torch.device("cpu"))
-        loop.network.eval()  # running statistics: the same for both
-        losses[forward] = loop.step(torch.arange(4))
-        loop.network.train()
-        losses[forward, "train"] = loop.step(torch.arange(4))
+        step = Step(network, tiny_images, settings, torch.device("cpu"))
+        network.eval()  # running statistics: the same for both
+        losses[forward] = step(torch.arange(4))
+        network.train()
+        losses[forward, "train"] = step(torch.arange(4))
     torch.testing.assert_close(losses["joint"], losses["separate"])
     assert not torch.allclose(losses["joint", "train"], losses["separate", "train"])
 
@@ -131,8 +132,8 @@ def test_noise_drawn_once_returns_every_epoch_at_full_strength(tiny_images):
         settings = dataclasses.replace(
             QUICK, noise="gaussian", strength=strength, rotation=15.0, resample=resample
         )
-        loop = _Loop(build("smallcnn", 3), tiny_images, settings, torch.device("cpu"))
-        seen = [loop.views(clean, ids) for _ in range(2)]
+        step = Step(build("smallcnn", 3), tiny_images, settings, torch.device("cpu"))
+        seen = [step.views(clean, ids) for _ in range(2)]
         assert not torch.equal(seen[0][0], seen[1][0])  # turned differently
         fields[resample] = [
             (noisy - turned)
@@ -156,13 +157,13 @@ def test_turning_noise_takes_about_a_third_of_it():
 def test_no_training_meets_the_noise_of_the_test_images(tiny_images):
     clean, ids = standardise(tiny_images.tensor())[:4], torch.arange(4)
     settings = dataclasses.replace(QUICK, resample=False, rotation=0.0, flip=False, seed=0)
-    loop = _Loop(build("smallcnn", 3), tiny_images, settings, torch.device("cpu"))
-    turned, noisy = loop.views(clean, ids)
+    step = Step(build("smallcnn", 3), tiny_images, settings, torch.device("cpu"))
+    turned, noisy = step.views(clean, ids)
     tested = fixed_noise(settings.make_noise(), clean, ids, seed=0)
     assert not torch.allclose(noisy - turned, tested - clean, atol=0.1)
 
 
-def test_an_incomplete_last_batch_is_left_out(tiny_images):
+def test_an_incomplete_last_batch_is_left_out(tiny_images, monkeypatch):
     loop = _Loop(
         build("smallcnn", 3),
         tiny_images,
@@ -170,7 +171,12 @@ def test_an_incomplete_last_batch_is_left_out(tiny_images):
         torch.device("cpu"),
     )
     seen = []
-    loop.step = lambda indices: seen.append(len(indices)) or torch.zeros(6)
+
+    def count(step, positions):
+        seen.append(len(positions))
+        return torch.zeros(6)
+
+    monkeypatch.setattr(Step, "__call__", count)
     loop.run_epoch()
     assert seen == [5, 5]
 
