@@ -38,10 +38,10 @@ def step(
     """One INNT step."""
     settings = Settings(batch_size=batch, precision=precision)
     images = random_images(max(batch, 10), size)
-    step = Step(models.build(name, 10), images, settings, pick_device(device))
-    step.network.train()
-    chosen = torch.arange(batch).to(step.pixels.device)
-    return lambda: step(chosen)
+    update = Step(models.build(name, 10), images, settings, pick_device(device))
+    update.network.train()
+    chosen = torch.arange(batch).to(update.pixels.device)
+    return lambda: update(chosen)
 
 
 def evaluate(count: int) -> Callable[[], object]:
