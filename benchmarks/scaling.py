@@ -28,8 +28,7 @@ PEAK, SHARES = 989e12, (0.1, 0.4)
 def random_images(count: int, size: int) -> ImageSet:
     """Noise in ten classes."""
     pixels = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-    ids = tuple(map(str, range(count)))
-    return ImageSet("random", pixels, np.arange(count) % 10, None, ids[:10], ids, "random")
+    return ImageSet.from_arrays(pixels, np.arange(count) % 10)
 
 
 def step(

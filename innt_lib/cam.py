@@ -70,16 +70,29 @@ def explain(
         float64 network), and logits ``(B, C)``. No map depends on the other images of the batch.
 
     Raises:
-        ValueError: unknown CAM; images not ``(B, 3, H, W)`` or features not ``(B, K, h, w)``;
-            targets of another shape or type, or out of range; chunk below 1.
+        ValueError: unknown CAM; images not floating point ``(B, 3, H, W)``; a network that is not
+            split, or features not ``(B, K, h, w)``; targets of another shape or type, or out of
+            range; chunk below 1.
     """
     if name not in CAMS:
         raise ValueError(f"cam (={name!r}) must be one of {', '.join(CAMS)}")
-    if images.ndim != 4:
-        raise ValueError(f"images (of shape {tuple(images.shape)}) must be (B, 3, H, W)")
+    if images.ndim != 4 or not images.is_floating_point():
+        raise ValueError(
+            f"images ({images.dtype}, of shape {tuple(images.shape)}) must be standardised: floating "
+            "point, (B, 3, H, W)"
+        )
+    if not (hasattr(network, "features") and hasattr(network, "head")):
+        raise ValueError(
+            f"network (a {type(network).__name__}) must have features and head: split it "
+            "(innt_lib.SplitNetwork); of a wrapper give its .module"
+        )
     with evaluating(network, network.features, network.head):
         with torch.no_grad():
-            activations = network.features(images)
+            activations = network.features(images.clone())  # a network may standardise in place
+        if not isinstance(activations, Tensor):
+            raise ValueError(
+                f"features (a {type(activations).__name__}) must return one tensor of maps"
+            )
         if activations.ndim != 4:
             raise ValueError(
                 f"features (of shape {tuple(activations.shape)}) must be maps (B, K, h, w): split "
@@ -268,6 +281,7 @@ def _head_gradient(
 def _checked_targets(targets: Tensor | None, logits: Tensor) -> Tensor:
     if targets is None:
         return logits.detach().argmax(1)
+    targets = torch.as_tensor(targets)  # a list or an array will do
     if targets.shape != logits.shape[:1]:
         raise ValueError(
             f"targets (of shape {tuple(targets.shape)}) must be ({len(logits)},), a class an image"

@@ -1,9 +1,9 @@
 """Data sets as plain arrays: uint8 images, labels and boxes.
 
-`load` is the one way in. It reads the generated birds, CUB-200-2011, CIFAR-10 or any image folder
-(`innt_lib.catalogue` finds them, `innt_lib.readers` knows the layouts), decodes the images once
-(`innt_lib.cache`) and returns the training and the test part. `standardise` turns a batch into
-what a network takes.
+`load` is the way in from files, `ImageSet.from_arrays` from memory. `load` reads the generated
+birds, CUB-200-2011, CIFAR-10 or any image folder (`innt_lib.catalogue` finds them,
+`innt_lib.readers` knows the layouts), decodes the images once (`innt_lib.cache`) and returns the
+training and the test part. `standardise` turns a batch into what a network takes.
 """
 
 from __future__ import annotations
@@ -54,6 +54,56 @@ class ImageSet:
     classes: tuple[str, ...]
     ids: tuple[str, ...]
     fingerprint: str
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: np.ndarray,
+        labels: np.ndarray,
+        boxes: np.ndarray | None = None,
+        *,
+        classes: Sequence[str] | None = None,
+        name: str = "arrays",
+    ) -> ImageSet:
+        """Images that are in memory already.
+
+        Args:
+            images: (N, H, W, 3) uint8, RGB; kept, not copied.
+            labels: (N,) integers from 0.
+            boxes: (N, 4) x0, y0, x1, y1 in pixels; NaN for an image without a box.
+            classes: their names, by label; the training and the test images must share them.
+                None: "0", "1", ...
+            name: for messages.
+
+        Raises:
+            ValueError: shapes or types; a label without a class; fewer than two classes.
+        """
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+            raise ValueError(
+                f"images ({images.dtype}, of shape {images.shape}) must be uint8, (N, H, W, 3)"
+            )
+        if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
+            raise ValueError(
+                f"labels ({labels.dtype}, of shape {labels.shape}) must be ({len(images)},) integers"
+            )
+        if boxes is not None and boxes.shape != (len(images), 4):
+            raise ValueError(f"boxes (of shape {boxes.shape}) must be ({len(images)}, 4)")
+        most = int(labels.max(initial=-1))
+        names = tuple(classes) if classes is not None else tuple(map(str, range(most + 1)))
+        if len(names) < 2 or most >= len(names) or (labels < 0).any():
+            raise ValueError(
+                f"labels (from {labels.min(initial=0)} to {most}) must lie in 0 to {len(names) - 1}, "
+                "and there must be at least two classes"
+            )
+        labels = labels.astype(np.int64)
+        boxes = None if boxes is None else boxes.astype(np.float32)
+        content = [str(images.shape), *names]
+        fingerprint = _fingerprint(
+            "\n".join(content), np.ascontiguousarray(images).data, labels.tobytes(),
+            b"" if boxes is None else boxes.tobytes(),
+        )  # fmt: skip
+        ids = tuple(map(str, range(len(images))))
+        return cls(name, images, labels, boxes, names, ids, fingerprint)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -276,7 +326,7 @@ def _boxes(
     return boxes
 
 
-def _fingerprint(text: str, *parts: bytes) -> str:
+def _fingerprint(text: str, *parts: bytes | memoryview) -> str:
     digest = hashlib.blake2b(text.encode(), digest_size=16)
     for part in parts:
         digest.update(part)

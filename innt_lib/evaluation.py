@@ -88,7 +88,7 @@ def evaluate(
         all-zero map); ``similarity`` (correlation of the two maps, NaN if one is flat).
 
     Raises:
-        ValueError: unknown CAM.
+        ValueError: unknown CAM; a network of another number of classes.
     """
     if cam not in CAMS:
         raise ValueError(f"cam (={cam!r}) must be one of {', '.join(CAMS)}")
@@ -125,6 +125,10 @@ def _batch(
     else:
         of_clean = explain(cam, network, clean, None)
         targets = of_clean.logits.argmax(1)
+    if (classes := of_clean.logits.shape[1]) != len(images.classes):
+        raise ValueError(
+            f"the network knows {classes} classes, and {images.name} has {len(images.classes)}"
+        )
     of_noisy = explain(cam, network, noisy, targets)
 
     seen = noisy if reading.mask_image == "noisy" else clean
@@ -162,7 +166,16 @@ def _batch(
 
 
 def mask(images: Tensor, maps: Tensor, fill: Fill = "mean") -> Tensor:
-    """Standardised images ``(B, 3, H, W)`` seen through maps ``(B, H, W)`` in [0, 1]."""
+    """Standardised images ``(B, 3, H, W)`` seen through maps ``(B, H, W)`` in [0, 1].
+
+    Raises:
+        ValueError: shapes.
+    """
+    if images.shape[1] != 3 or images.shape[::2] + images.shape[3:] != maps.shape:
+        raise ValueError(
+            f"images (of shape {tuple(images.shape)}) must be (B, 3, H, W) and maps (of shape "
+            f"{tuple(maps.shape)}) (B, H, W)"
+        )
     seen = images * maps[:, None]
     if fill == "black":
         black = torch.tensor([-m / s for m, s in zip(MEAN, STD, strict=True)], device=images.device)

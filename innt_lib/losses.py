@@ -125,10 +125,16 @@ class Objective:
         """The loss of one batch.
 
         Args:
-            labels: ``(B,)`` int64.
-            clean_logits, noisy_logits: ``(B, C)``; the noisy ones are left out for the baseline.
+            labels: ``(B,)`` int64, or probabilities ``(B, C)``.
+            clean_logits, noisy_logits: ``(B, C)``, C at least 2; the noisy ones are left out for the
+                baseline.
             clean_maps, noisy_maps: ``(B, K, h, w)``, the last convolutional maps.
+
+        Raises:
+            ValueError: one logit an image; no noisy logits or maps for a method that needs them.
         """
+        if clean_logits.shape[1] < 2:
+            raise ValueError("logits must be (B, C) with a column a class, two for a yes or no")
         clean = F.cross_entropy(_wide(clean_logits), labels)
         if not self.uses_noise:
             return Loss(clean, clean, torch.zeros_like(clean), torch.zeros_like(clean))
@@ -148,7 +154,9 @@ class Objective:
 def check_tau(tau: float) -> None:
     """Raise ValueError unless tau is a positive finite number."""
     if isinstance(tau, str) or not (math.isfinite(tau) and tau > 0):
-        raise ValueError(f"tau (={tau!r}) must be a positive number")
+        raise ValueError(
+            f"tau (={tau!r}) must be a positive number; innt_lib.training.suggest_tau finds one"
+        )
 
 
 def _wide(tensor: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ family needs A and the gradient of the head alone. Any other CNN joins in by bei
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -28,11 +29,20 @@ class SplitNetwork(nn.Module):
 
     Args:
         features: maps images ``(B, 3, H, W)`` to the last convolutional maps ``(B, K, h, w)``.
-        head: maps those to logits ``(B, C)``.
+        head: maps those to logits ``(B, C)``; it must not change them in place.
+
+    Raises:
+        ValueError: a part that is a function or a method: its weights would not be trained or saved.
     """
 
     def __init__(self, features: nn.Module, head: nn.Module) -> None:
         super().__init__()
+        for name, part in (("features", features), ("head", head)):
+            if not isinstance(part, nn.Module):
+                raise ValueError(
+                    f"{name} (a {type(part).__name__}) must be an nn.Module, so that its weights are "
+                    "found: wrap what it calls in one"
+                )
         self.features = features
         self.head = head
 
@@ -80,7 +90,7 @@ def checkpoint(weights: str) -> Path | None:
 
 
 def load_checkpoint(
-    network: SplitNetwork, path: Path, *, features_only: bool = False, name: str = "network"
+    network: SplitNetwork, path: Path | str, *, features_only: bool = False, name: str = "network"
 ) -> None:
     """Copy a safetensors checkpoint into a network, all or nothing.
 
@@ -94,18 +104,24 @@ def load_checkpoint(
         FileNotFoundError: no such file.
         ValueError: not a safetensors file; tensors missing, left over or of another shape.
     """
+    path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}; give 'none', 'imagenet' or a file")
     try:
         found = load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a safetensors checkpoint ({error})") from None
+        raise ValueError(
+            f"{path} is not a safetensors checkpoint ({error}); what torch.save wrote is none"
+        ) from None
     wanted = network.state_dict()
     if features_only:
         found = {k: v for k, v in found.items() if k.startswith("features.")}
         wanted = {k: v for k, v in wanted.items() if k.startswith("features.")}
     if odd := sorted(wanted.keys() ^ found.keys()):
-        raise ValueError(f"{path} is a checkpoint of another network than {name} (see {odd[0]})")
+        raise ValueError(
+            f"{path} is a checkpoint of another network than {name} (see {odd[0]}"
+            + ("; saved from a wrapper: save its .module)" if "module." in "".join(odd) else ")")
+        )
     for key, tensor in wanted.items():
         if tensor.shape != found[key].shape:
             raise ValueError(
@@ -116,11 +132,11 @@ def load_checkpoint(
     network.load_state_dict(found, strict=False)
 
 
-def save_checkpoint(network: nn.Module, path: Path) -> None:
+def save_checkpoint(network: nn.Module, path: Path | str) -> None:
     """Write a network's weights as safetensors, whole or not at all; :func:`build` reads them."""
     # Copies, as safetensors takes no two names for one tensor: a layer may be used twice.
     content = save({k: v.cpu().contiguous().clone() for k, v in network.state_dict().items()})
-    write(path, lambda stream: stream.write(content))
+    write(Path(path), lambda stream: stream.write(content))
 
 
 def map_size(network: SplitNetwork, size: int) -> int:
@@ -136,11 +152,17 @@ def map_size(network: SplitNetwork, size: int) -> int:
 
 
 def check_size(network: SplitNetwork, size: int, name: str = "network") -> None:
-    """Raise ValueError, naming the smallest that works, if the last map would be under 2 x 2."""
+    """Raise ValueError, naming the smallest size that works, if the last map would be under 2 x 2."""
     side = map_size(network, size)
     if side >= 2:
         return
-    smallest = next((s for s in range(size + 1, 513) if map_size(network, s) >= 2), None)
+    sizes = range(size + 1, max(512, 2 * size) + 1)
+    if map_size(network, sizes[-1]) < 2:
+        raise ValueError(
+            f"the last map of {name} is {side} x {side} for images of {size} pixels and no larger for "
+            f"{sizes[-1]}: let its features end before they are pooled"
+        )
+    smallest = sizes[bisect_left(sizes, 2, key=lambda larger: map_size(network, larger))]
     raise ValueError(
         f"image size (={size}) is too small for {name}: its last map would be {side} x {side}; "
         f"the smallest size that works is {smallest}"

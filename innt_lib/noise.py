@@ -33,7 +33,7 @@ class GaussianNoise:
     dtype. Nothing is clipped.
 
     Raises:
-        ValueError: strength negative or not finite; unknown range.
+        ValueError: strength negative or not finite; unknown range; other images.
     """
 
     strength: float = 0.15
@@ -44,11 +44,11 @@ class GaussianNoise:
         _check_choice("range", self.range, get_args(Range))
 
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        field = _empty(images).normal_(generator=generator)
         over: tuple[int, ...] = {"image": (1, 2, 3), "channel": (2, 3), "batch": (0, 1, 2, 3)}[
             self.range
         ]
         spread = images.amax(over, keepdim=True) - images.amin(over, keepdim=True)
-        field = _empty(images).normal_(generator=generator)
         return torch.addcmul(images, field, spread, value=self.strength)
 
 
@@ -70,7 +70,7 @@ class NeighborhoodNoise:
     dtype. Nothing is clipped.
 
     Raises:
-        ValueError: strength negative or not finite; unknown form.
+        ValueError: strength negative or not finite; unknown form; other images.
     """
 
     strength: float = 1.0
@@ -129,6 +129,11 @@ def fixed_noise(noise: Noise, images: Tensor, ids: Tensor, seed: int) -> Tensor:
 
 
 def _empty(images: Tensor) -> Tensor:
+    if images.ndim != 4 or not images.is_floating_point():
+        raise ValueError(
+            f"images ({images.dtype}, of shape {tuple(images.shape)}) must be standardised: floating "
+            "point, (B, C, H, W)"
+        )
     # Always contiguous: the same draws land on the same pixels whatever the layout of the images.
     return torch.empty(images.shape, dtype=images.dtype, device=images.device)
 

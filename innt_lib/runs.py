@@ -66,6 +66,7 @@ class Run(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "dataset", str(self.dataset))  # a Path has no place in run.json
         if self.network not in models.NETWORKS:
             known = ", ".join(models.NETWORKS)
             raise ValueError(f"network (={self.network!r}) must be one of {known}")

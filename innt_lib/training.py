@@ -38,7 +38,7 @@ def train(
     *,
     monitor: ImageSet | None = None,
     device: str = "auto",
-    state: Path | None = None,
+    state: Path | str | None = None,
     label: str = "training",
 ) -> pd.DataFrame:
     """Train a network in place.
@@ -67,6 +67,7 @@ def train(
         OSError: the state could not be written; the last one stays.
     """
     check_batches(network, len(images), settings.batch_size)
+    state = None if state is None else Path(state)
     loop = _Loop(network, images, settings, pick_device(device))
     if state is not None and state.exists():
         loop.restore(state)
@@ -102,7 +103,7 @@ def train(
 
 def suggest_tau(
     network: SplitNetwork,
-    images: ImageSet,
+    images: ImageSet | Tensor,
     batch_size: int,
     *,
     norm: Norm = "batch",
@@ -116,14 +117,21 @@ def suggest_tau(
     and with the large tau that follows from that they can collapse: all maps equal, accuracy at
     chance. Measured in training mode on one batch of evenly spaced training images with Gaussian
     noise of strength 0.15, and rounded to two digits, so that it does not depend on the machine.
-    The network's running statistics move: give it a network of its own.
+    The network's running statistics move, and it stays in training mode: give it one of its own.
+
+    Args:
+        images: the training images, or standardised ones ``(N, 3, H, W)``.
+        batch_size: that of the training, on which the norm over a batch depends.
 
     Raises:
         ValueError: the maps of the clean and of the noisy images do not differ, or not by a finite
             number.
     """
     chosen = torch.linspace(0, len(images) - 1, min(batch_size, len(images))).long()
-    clean = standardise(images.select(chosen.numpy()).tensor())
+    if isinstance(images, Tensor):
+        clean = images[chosen.to(images.device)]
+    else:
+        clean = standardise(images.select(chosen.numpy()).tensor())
     noisy = GaussianNoise(0.15)(clean, torch.Generator().manual_seed(0))
     with torch.no_grad():
         both = torch.cat([clean, noisy]).to(next(network.parameters()).device)

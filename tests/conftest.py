@@ -35,5 +35,4 @@ def tiny_images():
     for i, label in enumerate(labels):
         images[i, :, :, label] += 120  # learnable: each class has a colour
     boxes = np.tile(np.array([2, 2, 12, 12], dtype=np.float32), (12, 1))
-    ids = tuple(f"{i}.png" for i in range(12))
-    return ImageSet("tiny", images, labels, boxes, ("a", "b", "c"), ids, "tiny")
+    return ImageSet.from_arrays(images, labels, boxes, classes=("a", "b", "c"), name="tiny")

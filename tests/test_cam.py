@@ -388,12 +388,49 @@ def test_refuses_wrong_targets(name: str, targets: Tensor, message: str) -> None
         cam(name, _net("smallcnn"), _images(2, 24, 24), targets)
 
 
+class _Several(nn.Module):
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return {"last": images}
+
+
+@pytest.mark.parametrize("name", CAMS)
+def test_features_that_standardise_in_place_leave_the_images(name: str) -> None:
+    class InPlace(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images.sub_(0.5).div_(0.2)
+
+    class Copying(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images.sub(0.5).div(0.2)
+
+    network, images = _net("smallcnn"), _images(2, 24, 24)
+    before = images.clone()
+    found = [
+        cam(name, SplitNetwork(nn.Sequential(first, network.features), network.head), images)
+        for first in (InPlace(), Copying())
+    ]
+    assert torch.equal(images, before) and torch.equal(*found)
+
+
+def test_targets_as_a_list() -> None:
+    network, images = _net("smallcnn"), _images(2, 24, 24)
+    listed = cam("gradcam", network, images, [1, 0])  # type: ignore[arg-type]
+    assert torch.equal(listed, cam("gradcam", network, images, torch.tensor([1, 0])))
+
+
 def test_refuses_other_mistakes() -> None:
     network, images = _net("smallcnn"), _images(2, 24, 24)
     with pytest.raises(ValueError, match="'smoothgrad'.*gradcam, gradcam.., scorecam, layercam"):
         cam("smoothgrad", network, images)
-    with pytest.raises(ValueError, match=r"images \(of shape \(3, 24, 24\)\)"):
+    with pytest.raises(ValueError, match=r"images \(torch.float32, of shape \(3, 24, 24\)\)"):
         cam("gradcam", network, images[0])
+    with pytest.raises(ValueError, match=r"images \(torch.uint8, of .*standardised"):
+        cam("gradcam", network, images.byte())
+    with pytest.raises(ValueError, match=r"network \(a Linear\) .*SplitNetwork.*\.module"):
+        cam("gradcam", nn.Linear(3, 4), images)  # type: ignore[arg-type]
+    several = SplitNetwork(_Several(), network.head)
+    with pytest.raises(ValueError, match=r"features \(a dict\) must return one tensor"):
+        cam("gradcam", several, images)
     flattening = SplitNetwork(nn.Flatten(), nn.Linear(3 * 24 * 24, 4))
     with pytest.raises(ValueError, match="before it flattens"):
         cam("gradcam", flattening, images)

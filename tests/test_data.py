@@ -628,3 +628,54 @@ def test_a_clipped_box_lies_in_its_image(
         assert x < 0 or y < 0 or x + w > width or y + h > height
     else:
         assert 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
+
+
+# --- arrays --------------------------------------------------------------------------------------
+
+
+def arrays(n=6, classes=3):
+    images = np.random.default_rng(0).integers(0, 256, (n, 8, 10, 3), dtype=np.uint8)
+    return images, np.arange(n, dtype=np.int32) % classes
+
+
+def test_arrays_become_an_image_set_that_knows_its_content():
+    images, labels = arrays()
+    boxes = np.tile([1.0, 1.0, 5.0, 5.0], (6, 1))
+    made = ImageSet.from_arrays(images, labels, boxes, classes=["a", "b", "c"], name="mine")
+    assert (len(made), made.name, made.classes) == (6, "mine", ("a", "b", "c"))
+    assert made.labels.dtype == np.int64 and made.boxes.dtype == np.float32
+    assert made.images is images and ImageSet.from_arrays(images, labels).classes == tuple("012")
+    same = ImageSet.from_arrays(images[:, ::-1][:, ::-1], labels, boxes, classes=list("abc"))
+    assert same.fingerprint == made.fingerprint
+    others = [
+        ImageSet.from_arrays(images ^ 1, labels, boxes, classes=list("abc")),
+        ImageSet.from_arrays(images, labels[::-1], boxes, classes=list("abc")),
+        ImageSet.from_arrays(images, labels, boxes + 1, classes=list("abc")),
+        ImageSet.from_arrays(images, labels, boxes, classes=list("abd")),
+        ImageSet.from_arrays(images, labels, classes=list("abc")),
+        ImageSet.from_arrays(images.reshape(6, 10, 8, 3), labels, boxes, classes=list("abc")),
+    ]
+    assert len({made.fingerprint, *(other.fingerprint for other in others)}) == 7
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": np.zeros((6, 8, 10, 3))}, r"images \(float64, of .*must be uint8"),
+        (
+            {"images": np.zeros((6, 3, 8, 10), np.uint8)},
+            r"images \(uint8, of shape \(6, 3, 8, 10\)",
+        ),
+        ({"labels": np.zeros(5, np.int64)}, r"labels \(int64, of shape \(5,\)\) must be \(6,\)"),
+        ({"labels": np.zeros(6)}, r"labels \(float64"),
+        ({"labels": np.full(6, -1)}, "labels .from -1 to -1. must lie in 0 to"),
+        ({"labels": np.zeros(6, np.int64)}, "at least two classes"),
+        ({"classes": ["a", "b"]}, "labels .from 0 to 2. must lie in 0 to 1"),
+        ({"boxes": np.zeros((6, 2))}, r"boxes \(of shape \(6, 2\)\) must be \(6, 4\)"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(change, message):
+    images, labels = arrays()
+    given = {"images": images, "labels": labels} | change
+    with pytest.raises(ValueError, match=message):
+        ImageSet.from_arrays(**given)

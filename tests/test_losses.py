@@ -136,5 +136,7 @@ def test_missing_noisy_outputs_and_odd_shapes_are_refused():
     labels, c_logits, _ = outputs()
     with pytest.raises(ValueError, match="'innt' needs"):
         Objective("innt")(labels, c_logits, maps()[0])
+    with pytest.raises(ValueError, match="a column a class"):
+        Objective("baseline")(labels, c_logits[:, :1], maps()[0])
     with pytest.raises(ValueError, match="one shape"):
         activation_distance(torch.zeros(1, 2, 3, 3), torch.zeros(1, 2, 3, 4))

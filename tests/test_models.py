@@ -70,6 +70,22 @@ def test_a_network_too_small_for_its_pools_is_refused_by_size_not_by_a_deep_erro
         check_size(build("alexnet", 4), 32, "alexnet")
 
 
+def test_a_network_split_after_its_pooling_is_told_so_at_once():
+    pooled = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1))
+    with pytest.raises(
+        ValueError, match="mine is 1 x 1 for images of 64 .* 512: .*before they are"
+    ):
+        check_size(SplitNetwork(pooled, nn.Sequential(nn.Flatten(), nn.Linear(4, 3))), 64, "mine")
+
+
+def test_parts_without_weights_of_their_own_are_refused():
+    layer = nn.Linear(4, 3)
+    with pytest.raises(ValueError, match=r"head \(a function\) must be an nn.Module"):
+        SplitNetwork(nn.Conv2d(3, 4, 3), lambda maps: layer(maps.mean((2, 3))))
+    with pytest.raises(ValueError, match=r"features \(a method\) must be an nn.Module"):
+        SplitNetwork(build("smallcnn", 3).features.forward, layer)
+
+
 def test_map_size_speaks_of_sizes_only_and_leaves_every_mode(tiny_images):
     network = build("smallcnn", 3).train()
     network.features[1].eval()  # a frozen normalisation
@@ -102,6 +118,10 @@ def test_checkpoints_round_trip_and_misfits_are_named(tmp_path):
         build("resnet20", 5, weights=str(path))
     with pytest.raises(FileNotFoundError, match="nowhere"):
         build("smallcnn", 5, weights="nowhere.safetensors")
+    wrapper = str(tmp_path / "wrapped.safetensors")
+    save_checkpoint(nn.DataParallel(loaded), wrapper)
+    with pytest.raises(ValueError, match="saved from a wrapper: save its .module"):
+        load_checkpoint(loaded, wrapper)
     other = build("smallcnn", 6, weights=f"features:{path}")
     torch.testing.assert_close(other.eval().features(x), loaded.eval().features(x))
 
@@ -119,7 +139,7 @@ def test_a_misfit_changes_nothing(tmp_path):
 def test_a_pickle_is_never_executed(tmp_path):
     path = tmp_path / "weights.safetensors"
     torch.save({"features.0.weight": torch.zeros(1)}, path)
-    with pytest.raises(ValueError, match="not a safetensors checkpoint"):
+    with pytest.raises(ValueError, match="not a safetensors checkpoint .*torch.save"):
         build("smallcnn", 5, weights=str(path))
 
 

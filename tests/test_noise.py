@@ -90,6 +90,17 @@ def test_bad_strength_is_named(strength):
             make(strength)
 
 
+@pytest.mark.parametrize("noise", [GaussianNoise(), NeighborhoodNoise()])
+def test_images_that_are_no_standardised_batch_are_refused(noise):
+    for images in (
+        torch.zeros(3, 8, 8),
+        torch.zeros(1, 3, 4, 8, 8),
+        torch.zeros(1, 3, 8, 8).byte(),
+    ):
+        with pytest.raises(ValueError, match="must be standardised: floating point, .B, C, H, W."):
+            noise(images)
+
+
 def test_unknown_names_list_the_valid_ones():
     with pytest.raises(ValueError, match=r"'salt'.*gaussian, neighborhood"):
         make_noise("salt", 0.1)

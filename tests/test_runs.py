@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from innt_lib import claims, paper, runs, tables
+from innt_lib import claims, models, paper, runs, tables
 from innt_lib.evaluation import Reading, accuracy, evaluate, mask
 from innt_lib.noise import GaussianNoise, NeighborhoodNoise
 
@@ -20,6 +20,10 @@ def small_grid(methods="baseline,nt,innt", seeds=2, **options):
 
 
 # --- names and grids -----------------------------------------------------------------------------
+
+
+def test_a_path_names_a_run_as_its_text_does(tmp_path):
+    assert runs.Run(dataset=tmp_path).name == runs.Run(dataset=str(tmp_path)).name
 
 
 def test_only_what_matters_names_a_run():
@@ -241,6 +245,13 @@ def test_mask_fades_to_the_mean_or_to_black():
     torch.testing.assert_close(mask(images, nothing, "black"), black)
     for fill in ("mean", "black"):
         torch.testing.assert_close(mask(images, everything, fill), images)
+    with pytest.raises(ValueError, match=r"images .of shape .1, 1, 2, 2.. must be .B, 3, H, W."):
+        mask(images[:, :1], nothing, "black")
+
+
+def test_a_network_of_another_number_of_classes_is_refused(tiny_images):
+    with pytest.raises(ValueError, match="knows 5 classes, and tiny has 3"):
+        evaluate(models.build("smallcnn", 5), tiny_images, GaussianNoise())
 
 
 def test_evaluations_are_kept(root, monkeypatch):
