@@ -71,8 +71,8 @@ def explain(
 
     Raises:
         ValueError: unknown CAM; images not floating point ``(B, 3, H, W)``; a network that is not
-            split, or features not ``(B, K, h, w)``; targets of another shape or type, or out of
-            range; chunk below 1.
+            split; features that are not ``(B, K, h, w)`` or change the images; targets of another
+            shape or type, or out of range; chunk below 1.
     """
     if name not in CAMS:
         raise ValueError(f"cam (={name!r}) must be one of {', '.join(CAMS)}")
@@ -88,7 +88,7 @@ def explain(
         )
     with evaluating(network, network.features, network.head):
         with torch.no_grad():
-            activations = network.features(images.clone())  # a network may standardise in place
+            activations = _features(network, images)
         if not isinstance(activations, Tensor):
             raise ValueError(
                 f"features (a {type(activations).__name__}) must return one tensor of maps"
@@ -221,7 +221,7 @@ def score_cam(
             mode="bilinear",
             align_corners=weighting == "channel_softmax",
         )
-        seen = network.head(network.features(images[rows].mul_(_scale(masks))))
+        seen = network.head(network.features(images[rows].mul_(_scale_(masks))))
         if weighting == "probability":
             seen = _wide(seen).softmax(1)
         scores[rows, channels] = seen.gather(1, targets[rows, None]).squeeze(1).to(scores.dtype)
@@ -243,9 +243,9 @@ def to_image_size(maps: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
     """
     if maps.ndim != 3:
         raise ValueError(f"maps (of shape {tuple(maps.shape)}) must be (B, h, w)")
-    scaled = _scale(_wide(maps).relu().unsqueeze(1))
+    scaled = _scale_(_wide(maps).relu().unsqueeze(1))
     resized = F.interpolate(scaled, size=tuple(size), mode="bilinear", align_corners=False)
-    return _scale(resized).squeeze(1)
+    return _scale_(resized).squeeze(1)
 
 
 @contextmanager
@@ -260,6 +260,19 @@ def evaluating(*parts: object) -> Iterator[None]:
     finally:
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
+
+
+def _features(network: Split, images: Tensor) -> Tensor:
+    if images.is_inference():  # such tensors have no version
+        return network.features(images.clone())
+    version = images._version
+    activations = network.features(images)
+    if images._version != version:
+        raise ValueError(
+            "the network's features change the images that they are given (x.sub_ at their start?): "
+            "let them work on a copy"
+        )
+    return activations
 
 
 def _head_gradient(
@@ -294,11 +307,11 @@ def _checked_targets(targets: Tensor | None, logits: Tensor) -> Tensor:
     return targets.to(logits.device, torch.int64)
 
 
-def _scale(maps: Tensor) -> Tensor:
-    """Each map of ``(B, 1, h, w)`` from its minimum at 0 to its maximum at 1; flat maps to 0."""
-    above = maps - maps.amin((2, 3), keepdim=True)
-    top = above.amax((2, 3), keepdim=True)
-    return above / torch.where(top == 0, 1, top)
+def _scale_(maps: Tensor) -> Tensor:
+    """In place, each map of ``(B, 1, h, w)`` from its minimum at 0 to its maximum at 1; flat ones to 0."""
+    maps.sub_(maps.amin((2, 3), keepdim=True))
+    top = maps.amax((2, 3), keepdim=True)
+    return maps.div_(torch.where(top == 0, 1, top))
 
 
 def _wide(values: Tensor) -> Tensor:
