@@ -1,6 +1,6 @@
 """A run: its parameters name a folder, which holds all that came of them.
 
-    runs/birds40-smallcnn-innt-gaussian0.15-s0-1f2e3d4c/
+    runs/birds32-smallcnn-innt-gaussian0.15-s0-1f2e3d4c/
         run.json              parameters, data fingerprint, versions, device, timings
         history.csv           one row an epoch
         weights.safetensors   the trained network
@@ -56,7 +56,7 @@ class Run(Settings):
     """
 
     dataset: str = "birds"
-    size: int = 40
+    size: int = 32
     network: str = "smallcnn"
     weights: str = "none"
     split: data.Split = "test"
