@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from timing import interleaved, peak_memory
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -82,15 +83,17 @@ def draw() -> tuple[Figure, pd.DataFrame]:
         exponent = 2 if "size" in part["axis"].iloc[0] else 1
         x = np.array(sorted(set(part["x"])), dtype=float)
         slope = part["value"].min() * (x / x[0]) ** exponent
-        text = "proportional" + (" to the pixels" if exponent == 2 else "")
-        ax.plot(x, slope, "--", color="#8c8c8c", lw=1, label=text)
+        ax.plot(x, slope, "--", color="#8c8c8c", lw=1, label="in proportion to images or pixels")
         ax.set(title=title, xscale="log", yscale="log", xlabel=part["axis"].iloc[0])
         ax.set(
             ylabel=f"{'time' if part['unit'].iloc[0] == 'ms' else 'memory'} ({part['unit'].iloc[0]})"
         )
         ax.set_xticks(x, [f"{v:g}" for v in x], minor=False)
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")
         ax.minorticks_off()
-        ax.legend(fontsize=7)
+    most = max(axes, key=lambda ax: len(ax.lines))
+    figure.legend(*most.get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure, table
 
 
