@@ -41,23 +41,31 @@ def compare(
     results: pd.DataFrame,
     images: pd.DataFrame,
     a: str | Sequence[str],
-    b: str,
+    b: str | Sequence[str],
     metrics: Sequence[str],
 ) -> pd.DataFrame:
-    """Method a (or each of several) against method b in every network, noise and metric there is.
+    """Method a against method b, or several pairs of them, in every network, noise and metric.
 
     Args:
         results: of :func:`innt_lib.tables.per_run`.
         images: of :func:`innt_lib.tables.per_image`, the same runs.
-        a, b: methods (or what else the column ``method`` holds).
+        a, b: methods (or what else the column ``method`` holds); of several a each is compared with
+            the one b, or with the b that stands in its place.
         metrics: keys of ``BETTER``; those without values are left out.
 
     Returns:
         ``network, noise, metric, a, b, difference`` (a - b), its interval over seeds ``low``,
         ``high``, ``effect_size`` and ``seeds``, ``p_seeds`` (NaN below ``FEWEST_SEEDS`` trainings),
         ``p_images`` after Holm's correction over all rows, and ``favours``: 1 if the difference
-        goes a's way, -1 if b's, 0 if neither. No rows if the results do not hold both methods.
+        goes a's way, -1 if b's, 0 if neither. No rows for a pair that the results do not hold.
+
+    Raises:
+        ValueError: several b, but not one for each a.
     """
+    firsts = [a] if isinstance(a, str) else list(a)
+    seconds = [b] * len(firsts) if isinstance(b, str) else list(b)
+    if len(firsts) != len(seconds):
+        raise ValueError(f"a (of {len(firsts)} methods) and b (of {len(seconds)}) must be pairs")
     rows = []
     for metric in (m for m in metrics if m in results and results[m].notna().any()):
         for (network, noise), group in results.groupby(["network", "noise"], sort=False):
@@ -65,9 +73,9 @@ def compare(
             part = images[(images["network"] == network) & (images["noise"] == noise)]
             about = {"network": network, "noise": noise, "metric": metric}
             rows += [
-                about | _compare(pairs, part, one, b, metric)
-                for one in ([a] if isinstance(a, str) else a)
-                if {one, b} <= set(pairs.columns)
+                about | _compare(pairs, part, one, other, metric)
+                for one, other in zip(firsts, seconds, strict=True)
+                if {one, other} <= set(pairs.columns)
             ]
     table = pd.DataFrame(rows, columns=_COLUMNS)
     for column in ("p_seeds", "p_images"):
@@ -100,7 +108,7 @@ def _over_images(images: pd.DataFrame, a: str, b: str, metric: str) -> float:
     table = images.assign(value=values).pivot_table(
         index="image", columns="method", values="value", aggfunc="mean", dropna=False
     )
-    return paired_images(table[a].to_numpy(), table[b].to_numpy(), seed=0).p
+    return paired_images(table[a].to_numpy(), table[b].to_numpy())
 
 
 def describe(comparisons: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
@@ -191,6 +199,7 @@ def judge(claim: str, comparisons: pd.DataFrame, *, needed: str = "all") -> Verd
         f"over seeds, {(its_way & over_images).sum()} over images; {(other_way & over_seeds).sum()} and "
         f"{(other_way & over_images).sum()} go the other way significantly"
         + (f"; {ties} without a difference" if ties else "")
+        + ("; not tested over images" if comparisons["p_images"].isna().all() else "")
     )
     return Verdict(claim, verdict, evidence)
 
@@ -219,6 +228,6 @@ def flattens(curves: pd.DataFrame, noise: str, at: float) -> pd.DataFrame:
             "p_seeds": _p_seeds(found), "p_images": math.nan,
             "favours": int(found.difference < 0) - int(found.difference > 0),
         })  # fmt: skip
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=_COLUMNS)
     table["p_seeds"] = holm(table["p_seeds"].tolist())
     return table

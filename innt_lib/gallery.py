@@ -151,6 +151,7 @@ def look(
     images: ImageSet,
     noise: Noise | None = None,
     *,
+    chosen: Sequence[int] | None = None,
     cam: str = "gradcam",
     seed: int = 0,
 ) -> Look:
@@ -158,13 +159,16 @@ def look(
 
     Args:
         network: trained, in eval mode.
-        images: what to show.
-        noise: added from ``seed``, the same for every network; None shows the clean pictures.
+        images: the data set.
+        noise: added from ``seed`` and an image's position in the data set, as it is where networks are
+            measured; None shows the clean pictures.
+        chosen: positions of the images to show; None shows all.
         cam: one of ``cam.CAMS``.
     """
     device = next(network.parameters()).device
     parts = []
-    for positions in torch.arange(len(images)).split(64):
+    shown_ones = torch.arange(len(images)) if chosen is None else torch.tensor(chosen)
+    for positions in shown_ones.split(64):
         few = images.select(positions.numpy())
         shown = noisy_batch(few, noise, seed, positions).to(device)
         labels = torch.from_numpy(few.labels).to(device)
@@ -173,7 +177,7 @@ def look(
         seen = (found.maps, found.logits.argmax(1), probability)
         parts.append((displayable(shown), *(tensor.cpu().numpy() for tensor in seen)))
     pictures, maps, predicted, chances = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Look(pictures, maps, predicted, chances, images.labels)
+    return Look(pictures, maps, predicted, chances, images.labels[shown_ones.numpy()])
 
 
 def noisy_batch(

@@ -50,13 +50,13 @@ def test_training_curves_show_what_there_is():
 def test_comparison_has_a_dot_a_seed_and_the_interval():
     results = pd.DataFrame({
         "network": "n", "method": ["nt", "nt", "innt", "innt"], "noise": "gaussian",
-        "ad": [0.4, 0.6, 0.1, 0.3],
+        "ad": [0.49, 0.51, 0.1, 0.3],
     })  # fmt: skip
     ax = figures.comparison(results, ["ad"]).axes[0]
     dots, interval, mean = ax.lines[:3]
-    np.testing.assert_allclose(dots.get_ydata(), [0.4, 0.6])
+    np.testing.assert_allclose(dots.get_ydata(), [0.49, 0.51])
     np.testing.assert_allclose(mean.get_ydata(), 0.5)
-    np.testing.assert_allclose(np.diff(interval.get_ydata()), 2 * 12.7062 * 0.1, rtol=1e-4)
+    np.testing.assert_allclose(np.diff(interval.get_ydata()), 2 * 12.7062 * 0.01, rtol=1e-4)
 
 
 def test_variants_stand_below_each_other_around_the_reference():
@@ -65,10 +65,12 @@ def test_variants_stand_below_each_other_around_the_reference():
     })  # fmt: skip
     ax = figures.variants(results, ["ad"], "b").axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "a"]
-    reference, dots = ax.lines[0], ax.lines[4]
+    reference, dots, bar = ax.lines[0], ax.lines[4], ax.lines[5]
     np.testing.assert_allclose(reference.get_xdata(), 0.5)
     np.testing.assert_allclose(dots.get_xdata(), [0.1, 0.3])
-    np.testing.assert_allclose(dots.get_ydata(), 1)
+    np.testing.assert_allclose(dots.get_ydata(), 1.25)
+    # t(0.975, 1 degree of freedom) = 12.7 times 0.1 to either side, cut where Average Drop ends
+    np.testing.assert_allclose(bar.get_xdata(), [0, 1])
 
 
 def test_panels_place_pictures_maps_and_boxes():
@@ -130,3 +132,7 @@ def test_a_look_at_many_pictures_is_that_at_each(tiny_images):
     shown = gallery.displayable(gallery.noisy_batch(many, noise))
     assert np.array_equal(whole.pictures, shown) and whole.maps.shape == (70, *shown.shape[1:3])
     assert not np.array_equal(whole.pictures[0], whole.pictures[60])  # one image, two fields
+    few = gallery.look(network, many, noise, chosen=[60, 3])
+    assert np.array_equal(few.pictures, whole.pictures[[60, 3]])
+    assert np.array_equal(few.labels, whole.labels[[60, 3]])
+    np.testing.assert_allclose(few.maps, whole.maps[[60, 3]], atol=1e-5)

@@ -18,7 +18,6 @@ from innt_lib.metrics import (
     ebpg,
     increase,
     map_similarity,
-    nan_mean,
     topk_correct,
 )
 
@@ -244,11 +243,3 @@ def test_topk_refuses() -> None:
         topk_correct(logits, labels + 2)
     with pytest.raises(ValueError, match=r"labels \(of shape \(1,\)\)"):
         topk_correct(logits, labels[:1])
-
-
-def test_nan_mean_by_hand() -> None:
-    assert nan_mean(torch.tensor([1.0, NAN, 4.0, NAN])) == (2.5, 2)
-    assert nan_mean(torch.tensor([1, 2])) == (1.5, 0)
-    for nothing in (torch.tensor([NAN, NAN]), torch.tensor([])):
-        mean, missing = nan_mean(nothing)
-        assert math.isnan(mean) and missing == len(nothing)

@@ -286,7 +286,7 @@ def test_readme_verdicts_are_those_of_the_committed_tables():
         columns[f"[{title}](figures/{folder}/reproduction_claims.md)"] = column
     both = pd.DataFrame(columns)
     claims = list(dict.fromkeys(claim for column in columns.values() for claim in column.index))
-    claims.sort(key=lambda claim: claim.startswith("*"))  # the count below the claims
+    claims.sort(key=lambda claim: (claim.startswith("*"), claim.split(".")[0]))  # counts below them
     text = both.loc[claims].fillna("not asked").reset_index(names="claim").to_markdown(index=False)
     check_block(ROOT / "README.md", "verdicts", text)
 
@@ -365,13 +365,11 @@ def test_evidence_for_the_readings_is_that_of_the_committed_tables():
     """`UPDATE=1` writes it into docs/readings.md."""
     rows = []
     for question in QUESTIONS:
-        name = question if question == "readings" else f"{question}_compared"
-        table = pd.read_csv(ROOT / f"figures/cifar10/ablations/{name}.csv")
-        table["reading"] = table.get("reading", "")
-        keys = ["network", "noise", "reading", "a", "b"]
-        for (network, noise, reading, a, b), group in table.groupby(keys, sort=False, dropna=False):
+        table = pd.read_csv(ROOT / f"figures/cifar10/ablations/{question}_compared.csv")
+        keys = ["network", "noise", "a", "b"]
+        for (network, noise, a, b), group in table.groupby(keys, sort=False):
             row = {"question": question, "network, noise": f"{network}, {noise}"}
-            row["compared"] = f"{a} - {b}" + (f" ({reading})" if reading else "")
+            row["compared"] = f"{a} - {b}"
             for r in group.itertuples():
                 sign = "‡" if r.p_seeds < 0.05 else "†" if r.p_images < 0.05 else ""
                 row[r.metric] = f"{r.difference:+.3g}{sign}"

@@ -392,6 +392,11 @@ def test_several_variants_are_corrected_together_and_described():
     alone = claims.compare(results, images, "innt", "nt", ["ad"])
     assert both["a"].tolist() == ["innt", "other"]
     assert both["p_seeds"][0] == pytest.approx(2 * alone["p_seeds"].item())
+    pairs = claims.compare(results, images, ["innt", "nt"], ["nt", "other"], ["ad"])
+    assert list(zip(pairs["a"], pairs["b"], strict=True)) == [("innt", "nt"), ("nt", "other")]
+    assert pairs["difference"].tolist() == pytest.approx([-0.4, 0])
+    with pytest.raises(ValueError, match="a .of 2 methods. and b .of 1."):
+        claims.compare(results, images, ["innt", "other"], ["nt"], ["ad"])
     said = claims.describe(both, {"ad": "AD"})
     assert said == [
         "n, gaussian, innt against nt; significant over trainings: AD -0.4.",
@@ -408,7 +413,10 @@ def test_flattening_by_hand():
     curves = pd.DataFrame(rows, columns=["network", "seed", "noise", "strength", "top1"])
     fall = claims.flattens(curves, "neighborhood", 1.0)
     assert fall["difference"].item() == pytest.approx(((10 - 40) + (6 - 42) + (8 - 42)) / 3)
-    assert claims.judge("c", fall).verdict == "holds"
+    verdict = claims.judge("c", fall)
+    assert verdict.verdict == "holds" and "not tested over images" in verdict.evidence
+    nothing = claims.judge("c", claims.flattens(curves[:0], "neighborhood", 1.0))
+    assert nothing.verdict == "not measurable here"
 
 
 def test_published_numbers_are_whole_and_their_slips_are_real():
@@ -423,6 +431,12 @@ def test_published_numbers_are_whole_and_their_slips_are_real():
                 (dataset, k, *table.loc[i, ["network", "method", "noise"]]) for i in off[off].index
             ]
     assert slips == [("cub200", "top1", "alexnet", "nt", "neighborhood")]
+    same = table3.query("network == 'resnet18' and method == 'innt'")["ai"]
+    assert same.tolist() == [0.2354, 0.2354]
+    vgg16 = paper.accuracy("cub200").query("network == 'vgg16' and method == 'baseline'")
+    assert sorted(vgg16["clean_top1"]) == [73.79, 74.32]
+    noisy = vgg16.query("noise == 'gaussian'")["noisy_top1"].item()
+    assert noisy == 15.21 and paper.VGG16_CALIBRATION["gaussian", 1.5] == 14.26
     best = table3.loc[table3.groupby(["network", "noise"])["ad"].idxmin()]
     assert set(best["method"]) == {"innt"}
     with pytest.raises(ValueError, match="no accuracies for 'birds'"):
