@@ -78,7 +78,7 @@ measured.
 
 What is missed, and why: AlexNet's head is three large matrices, and Grad-CAM reads them once more for the
 gradient. Score-CAM is one forward pass for each channel that is alive, here nearly all of them, in ours as in
-the peer's; both are near the machine's speed for a pass in float32.
+the peer's: only a faster pass would help both.
 
 ## Memory
 

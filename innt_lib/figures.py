@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from innt_lib import paths
-from innt_lib.files import write
+from innt_lib.files import sweep, write
 from innt_lib.stats import mean_interval
 
 METHOD_LABELS = {
@@ -61,6 +61,7 @@ def save(figure: Figure, folder: str, name: str, data: pd.DataFrame | None = Non
     if not folder:
         return
     target = paths.resolve(folder) / name
+    sweep(target.parent, name)
     write(target.with_suffix(".png"), lambda s: figure.savefig(s, format="png"))
     # No creation date, so that the same figure is the same file.
     write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import uuid
@@ -12,9 +13,14 @@ from typing import BinaryIO
 SUFFIX = ".tmp"
 
 
-def sweep(folder: Path) -> None:
-    """Remove what killed writers left half-written in a folder; only while nobody writes there."""
-    for leftover in folder.glob(f".*{SUFFIX}"):
+def sweep(folder: Path, name: str = "") -> None:
+    """Remove what killed writers left half-written; only while nobody writes there.
+
+    Args:
+        folder: where.
+        name: of a file, without its ending: only what was to become ``name.*``; empty: everything.
+    """
+    for leftover in folder.glob(f".{glob.escape(name)}.*{SUFFIX}" if name else f".*{SUFFIX}"):
         leftover.unlink()
 
 

@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 from innt_lib import paper, paths, runs
 from innt_lib.evaluation import Reading
-from innt_lib.files import write
+from innt_lib.files import sweep, write
 from innt_lib.noise import NOISES, make_noise
 from innt_lib.stats import mean_interval
 
@@ -192,6 +192,7 @@ def save(table: pd.DataFrame, folder: str, name: str, readable: pd.DataFrame | N
     if not folder:
         return
     target = paths.resolve(folder) / name
+    sweep(target.parent, name)
     shown = (table if readable is None else readable).copy()
     if isinstance(shown.columns, pd.MultiIndex):
         shown.columns = pd.Index([" ".join(map(str, c)) for c in shown.columns])

@@ -105,6 +105,11 @@ def test_saved_figures_are_the_same_files_every_time(tmp_path):
         figures.save(figure, str(tmp_path / folder), "f", pd.DataFrame({"x": [1 / 3]}))
     for name in ("f.png", "f.pdf", "f.csv"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    for left in (".f.png.0.tmp", ".f.csv.0.tmp", ".f2.png.0.tmp"):  # by killed writers
+        (tmp_path / "a" / left).touch()
+    figures.save(figure, str(tmp_path / "a"), "f")
+    assert [path.name for path in tmp_path.rglob("*.tmp")] == [".f2.png.0.tmp"]
+    (tmp_path / "a" / ".f2.png.0.tmp").unlink()
     figures.save(figure, "", "nowhere")
     assert len(list(tmp_path.rglob("*.*"))) == 6
 
