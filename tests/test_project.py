@@ -208,6 +208,24 @@ def test_a_notebook_whose_kernel_dies_says_where_and_is_kept(tmp_path, capfd):
     assert "os.kill" in said[-3] and output.exists()
 
 
+def test_kernels_share_no_ports(tmp_path):
+    cells = [
+        nbformat.v4.new_code_cell("x = 1", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(
+            "from ipykernel.connect import get_connection_info\n"
+            "found = get_connection_info(unpack=True)\nprint(found['transport'], found['ip'])"
+        ),
+    ]
+    source, addresses = tmp_path / "where.ipynb", []
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), source)
+    for name in ("a.ipynb", "b.ipynb"):
+        assert execute(source, tmp_path / name, {}) == 0
+        (text,) = nbformat.read(tmp_path / name, as_version=4).cells[-1].outputs
+        addresses.append(text.text.split())
+    assert [transport for transport, _ in addresses] == ["ipc", "ipc"]
+    assert addresses[0][1] != addresses[1][1]
+
+
 def test_a_grid_value_that_a_notebook_does_not_declare_is_an_error():
     done = subprocess.run(
         [sys.executable, "workflow/execute.py", "notebooks/00_overview.ipynb", "unused.ipynb",

@@ -18,6 +18,7 @@ import yaml
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from strip import strip
+from traitlets.config import Config
 
 
 def declared(notebook: Path) -> list[str]:
@@ -46,10 +47,12 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> int:
         # Silent: every kernel warns that it is spoken to without encryption, here by papermill, and
         # some call their shutdown an error. What fails in a cell comes as an exception.
         (profile / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 50\n")
+        # Sockets in that folder, too: two kernels that start at once may be given the same TCP port.
+        sockets = {"transport": "ipc", "connection_file": str(Path(ipython, "kernel.json"))}
         try:
             papermill.execute_notebook(
                 str(notebook), str(output), {k: v for k, v in parameters.items() if k in names},
-                kernel_name="python3", progress_bar=False,
+                kernel_name="python3", progress_bar=False, config=Config(KernelManager=sockets),
             )  # fmt: skip
         except PapermillExecutionError as error:
             reason = re.sub(r"\x1b\[[0-9;]*m", "", f"{error.ename}: {error.evalue}")
