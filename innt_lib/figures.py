@@ -29,7 +29,7 @@ METHOD_COLOURS = {
     "baseline": "#8c8c8c", "nt": "#d1701f", "nt_once": "#a8452f", "nt_weighted": "#c9a227",
     "innt_origin": "#5aa0c8", "innt": "#1f5fa8",
 }  # fmt: skip
-# What a mean may be at most; accuracies and gaps in percent and points.
+# Between what a mean must lie; accuracies in percent, gaps in points.
 _RANGE = {
     "ad": (0, 1), "ai": (0, 1), "aepe": (0, 1), "similarity": (-1, 1),
     "clean_top1": (0, 100), "noisy_top1": (0, 100),
@@ -223,7 +223,7 @@ def _dots(ax: Axes, part: pd.DataFrame, metric: str, methods: list[str], noises:
             chosen = (part["noise"] == noise) & (part["method"] == method)
             values = part.loc[chosen, metric].dropna()
             x = n + apart * (m - (len(methods) - 1) / 2)
-            _over_runs(ax, values, metric, (x, apart / 4), METHOD_COLOURS[method], upright=True)
+            _over_runs(ax, values, metric, x, apart / 4, METHOD_COLOURS[method], upright=True)
     ax.set_xticks(range(len(noises)), [NOISE_LABELS[n] for n in noises])
     ax.set_xlim(-0.6, len(noises) - 0.4)
     ax.grid(axis="x", visible=False)
@@ -233,22 +233,22 @@ def _over_runs(
     ax: Axes,
     values: pd.Series,
     metric: str,
-    place: tuple[float, float],
+    place: float,
+    aside: float,
     colour: str,
     *,
     upright: bool,
 ) -> None:
-    """Mean and interval (cut where the metric ends), up or along at a place, a dot a training beside."""
+    """Mean and interval (cut where the metric ends), up or along at a place; aside, a dot a training."""
     interval = mean_interval(values)
-    at, aside = place
 
     def draw(points: Sequence[float], where: float, style: str, **options: Any) -> None:
         line = (points, [where] * len(points))
         ax.plot(*(reversed(line) if upright else line), style, color=colour, **options)
 
-    draw(list(values), at + aside, "o", ms=2.2, alpha=0.7, mew=0)
-    draw(list(np.clip([interval.low, interval.high], *_RANGE[metric])), at, "-", lw=1.6)
-    draw([interval.mean], at, "o", ms=5)
+    draw(list(values), place + aside, "o", ms=2.2, alpha=0.7, mew=0)
+    draw(list(np.clip([interval.low, interval.high], *_RANGE[metric])), place, "-", lw=1.6)
+    draw([interval.mean], place, "o", ms=5)
 
 
 def variants(results: pd.DataFrame, metrics: Sequence[str], reference: str) -> Figure:
@@ -276,7 +276,7 @@ def variants(results: pd.DataFrame, metrics: Sequence[str], reference: str) -> F
                 if values.empty:
                     continue
                 colour = "#8c8c8c" if name == reference else "#1f5fa8"
-                _over_runs(ax, values, metric, (y, 0.25), colour, upright=False)
+                _over_runs(ax, values, metric, y, 0.25, colour, upright=False)
             ax.grid(axis="y", visible=False)
             ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4))
         line[0].set_yticks(range(len(names)), names)

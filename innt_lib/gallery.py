@@ -167,8 +167,8 @@ def look(
     """
     device = next(network.parameters()).device
     parts = []
-    shown_ones = torch.arange(len(images)) if chosen is None else torch.tensor(chosen)
-    for positions in shown_ones.split(64):
+    places = torch.arange(len(images)) if chosen is None else torch.tensor(chosen)
+    for positions in places.split(64):
         few = images.select(positions.numpy())
         shown = noisy_batch(few, noise, seed, positions).to(device)
         labels = torch.from_numpy(few.labels).to(device)
@@ -177,7 +177,7 @@ def look(
         seen = (found.maps, found.logits.argmax(1), probability)
         parts.append((displayable(shown), *(tensor.cpu().numpy() for tensor in seen)))
     pictures, maps, predicted, chances = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Look(pictures, maps, predicted, chances, images.labels[shown_ones.numpy()])
+    return Look(pictures, maps, predicted, chances, images.labels[places.numpy()])
 
 
 def noisy_batch(
