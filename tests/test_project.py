@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -224,6 +225,16 @@ def test_kernels_share_no_ports(tmp_path):
         addresses.append(text.text.split())
     assert [transport for transport, _ in addresses] == ["ipc", "ipc"]
     assert addresses[0][1] != addresses[1][1]
+
+
+def test_a_temporary_folder_with_a_long_name_will_do(tmp_path, monkeypatch):
+    long = tmp_path / ("a" * 90)  # the path of a socket in it would be too long
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    cell = nbformat.v4.new_code_cell("x = 1", metadata={"tags": ["parameters"]})
+    source = tmp_path / "one.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=KERNEL), source)
+    assert execute(source, tmp_path / "out.ipynb", {}) == 0
 
 
 def test_a_grid_value_that_a_notebook_does_not_declare_is_an_error():

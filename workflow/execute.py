@@ -48,7 +48,9 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> int:
         # some call their shutdown an error. What fails in a cell comes as an exception.
         (profile / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 50\n")
         # Sockets in that folder, too: two kernels that start at once may be given the same TCP port.
-        sockets = {"transport": "ipc", "connection_file": str(Path(ipython, "kernel.json"))}
+        # (Not below a long TMPDIR: the path of a socket ends at about 100 characters.)
+        file = str(Path(ipython, "kernel.json"))
+        sockets = {"transport": "ipc", "connection_file": file} if len(file) < 90 else {}
         try:
             papermill.execute_notebook(
                 str(notebook), str(output), {k: v for k, v in parameters.items() if k in names},
