@@ -31,13 +31,13 @@ test: $(READY)  ## lint, types, unit tests, and every notebook with nbval
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-kills: $(READY)  ## `make figures` on a small grid, killed five times and started again
-	$(BIN)/python tests/kill_figures.py
+	$(BIN)/python tests/workflow/kill_figures.py
 
 test-slurm: $(READY)  ## a small grid through a real SLURM on this machine, and faults in it (needs root, Debian)
-	$(BIN)/python tests/slurm/check.py
+	$(BIN)/python tests/workflow/slurm/check.py
 
 fuzz: $(READY)  ## mutilated data sets for a minute: only documented errors may come out
-	$(BIN)/python tests/fuzz.py --seconds 60
+	$(BIN)/python tests/data/fuzz.py --seconds 60
 
 bench: $(READY)  ## speed beside peers and floors, into benchmarks/RESULTS.md
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[bench]'

@@ -16,11 +16,15 @@ from timing import in_new_process, interleaved, peak_memory
 from torch import Tensor
 from torchcam.methods import GradCAM as TorchcamGradCAM
 
-from innt_lib import cam, data, evaluation, models, noise
-from innt_lib.environment import pick_device
-from innt_lib.losses import Objective
-from innt_lib.settings import Settings
-from innt_lib.training import _Loop
+from innt_lib import data
+from innt_lib.explain import cam
+from innt_lib.learn import networks
+from innt_lib.learn.losses import Objective
+from innt_lib.learn.settings import Settings
+from innt_lib.learn.training import _Loop
+from innt_lib.neighbors import noise
+from innt_lib.results import evaluation
+from innt_lib.system.environment import pick_device
 
 CLASSES = 10
 
@@ -66,19 +70,19 @@ def training(folder: Path) -> Iterator[Row]:
         paths, labels = _files(folder / str(size), steps * batch, size)
         images = data.load(str(folder / str(size)), size).train
         settings = Settings(batch_size=batch)
-        network = models.build(name, CLASSES)
+        network = networks.build(name, CLASSES)
         plain = peers.as_usual(network)
         loop = _Loop(network, images, settings, pick_device("cpu"))
         two_passes = replace(settings, forward="separate")
-        separate = _Loop(models.build(name, CLASSES), images, two_passes, pick_device("cpu"))
+        separate = _Loop(networks.build(name, CLASSES), images, two_passes, pick_device("cpu"))
         other = peers.PlainLoop(plain, peers.Files(paths, labels, size), batch, settings.tau)
         note = _same_loss(other, images, paths, labels, size, settings)
-        floor_network = models.build(name, CLASSES).train()
+        floor_network = networks.build(name, CLASSES).train()
         pixels = torch.randn(2 * batch, 3, size, size).to(memory_format=torch.channels_last)
         targets = torch.arange(2 * batch) % CLASSES
 
         def bare(
-            network: models.SplitNetwork = floor_network, x: Tensor = pixels, y: Tensor = targets,
+            network: networks.SplitNetwork = floor_network, x: Tensor = pixels, y: Tensor = targets,
             steps: int = steps,
         ) -> None:  # fmt: skip
             for _ in range(steps):
@@ -151,7 +155,7 @@ def heat_maps(count: int) -> Iterator[Row]:
     wanted = [ClassifierOutputTarget(int(label)) for label in labels]
     # AlexNet's head is large matrices, read once a batch in each direction: larger batches for it.
     for name, batch in (("resnet18", 50), ("alexnet", 250)):
-        network = models.build(name, CLASSES).eval()
+        network = networks.build(name, CLASSES).eval()
         for kind, theirs in (("gradcam", GradCAM), ("gradcam++", GradCAMPlusPlus)):
 
             def batches(work: Callable[[slice], object], batch: int = batch) -> Callable[[], None]:
@@ -162,12 +166,12 @@ def heat_maps(count: int) -> Iterator[Row]:
                 return all_of_them
 
             def ours(
-                rows: slice, network: models.SplitNetwork = network, kind: str = kind
+                rows: slice, network: networks.SplitNetwork = network, kind: str = kind
             ) -> Tensor:
                 return cam.cam(kind, network, images[rows], labels[rows])
 
             @torch.no_grad()
-            def floor(rows: slice, network: models.SplitNetwork = network) -> Tensor:
+            def floor(rows: slice, network: networks.SplitNetwork = network) -> Tensor:
                 return network(images[rows])
 
             usual = peers.as_usual(network)
@@ -190,7 +194,7 @@ def heat_maps(count: int) -> Iterator[Row]:
 
 
 def _against_torchcam(name: str, images: Tensor, labels: Tensor, batch: int) -> Row:
-    network = models.build(name, CLASSES).eval()
+    network = networks.build(name, CLASSES).eval()
     usual = peers.as_usual(network)
     for module in usual.modules():  # torch-cam's hooks do not survive these
         if isinstance(module, torch.nn.ReLU):
@@ -221,7 +225,7 @@ def _against_torchcam(name: str, images: Tensor, labels: Tensor, batch: int) -> 
 
 def score_cam(count: int) -> Iterator[Row]:
     """Score-CAM against as many forward passes as channels are alive, and pytorch-grad-cam."""
-    network = models.build("resnet18", CLASSES).eval()
+    network = networks.build("resnet18", CLASSES).eval()
     images = torch.randn(count, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(count) % CLASSES
     wanted = [ClassifierOutputTarget(int(label)) for label in labels]
@@ -262,7 +266,7 @@ def evaluations(count: int, folder: Path) -> Iterator[Row]:
     images = data.ImageSet(
         images.name, images.images, images.labels, boxes, images.classes, images.ids, "boxed"
     )
-    network = models.build("resnet18", CLASSES).eval()
+    network = networks.build("resnet18", CLASSES).eval()
     made, batch = noise.GaussianNoise(0.15), 50
     clean, labels = data.standardise(images.tensor()), torch.from_numpy(images.labels)
     noisy = noise.fixed_noise(made, clean, torch.arange(count), 0)
@@ -316,7 +320,7 @@ def memory() -> list[tuple[str, str, float, float]]:
     setup = (
         "import numpy as np, torch; torch.set_num_threads(1)\n"
         "from innt_lib import cam, data, evaluation, models, noise\n"
-        "network = models.build('smallcnn', 10).eval()\n"
+        "network = networks.build('smallcnn', 10).eval()\n"
         "def images(n):\n"
         "    pixels = np.broadcast_to(np.arange(64, dtype=np.uint8)[None, :, None, None], (n, 64, 64, 3))\n"
         "    ids = tuple(map(str, range(n)))\n"
@@ -381,7 +385,7 @@ def _same_loss(
 
 
 def _same_maps(
-    network: models.SplitNetwork, kind: str, images: Tensor, labels: Tensor, reference: Tensor,
+    network: networks.SplitNetwork, kind: str, images: Tensor, labels: Tensor, reference: Tensor,
     eps: float | None,
 ) -> str:  # fmt: skip
     if eps is None:

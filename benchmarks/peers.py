@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from innt_lib.data import MEAN, STD
-from innt_lib.models import SplitNetwork
+from innt_lib.learn.split import SplitNetwork
+from innt_lib.system.tensors import MEAN, STD
 
 
 def as_usual(network: SplitNetwork) -> SplitNetwork:

@@ -15,7 +15,8 @@ import torch
 from scaling import draw, gpu_hours, gpu_steps
 from tqdm.auto import tqdm
 
-from innt_lib import environment, figures
+from innt_lib.results import figures
+from innt_lib.system import environment
 
 HERE = Path(__file__).parent
 
@@ -70,7 +71,7 @@ def main() -> None:
 Written by `make bench` in one run. Seconds on a shared machine are noise; the ratios compare
 alternatives that ran in turns (medians of 5 rounds unless said otherwise, one round to warm up,
 {torch.get_num_threads()} threads, float32). Ours and floors use channels-last memory, which
-`models.build` chooses; peers run the same weights in PyTorch's default layout, as torchvision
+`networks.build` chooses; peers run the same weights in PyTorch's default layout, as torchvision
 builds its networks, and with their own defaults. *Target* is what this project set itself before it
 measured.
 

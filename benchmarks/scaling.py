@@ -16,11 +16,13 @@ from matplotlib.ticker import LogLocator
 from timing import interleaved, peak_memory
 from torch.utils.flop_counter import FlopCounterMode
 
-from innt_lib import capture, evaluation, models, noise, paper
 from innt_lib.data import ImageSet
-from innt_lib.environment import pick_device
-from innt_lib.settings import Precision, Settings
-from innt_lib.step import Step
+from innt_lib.learn import capture, networks
+from innt_lib.learn.settings import Precision, Settings
+from innt_lib.learn.step import Step
+from innt_lib.neighbors import noise
+from innt_lib.results import evaluation, paper
+from innt_lib.system.environment import pick_device
 
 # Dense bfloat16 peak of an H200 (NVIDIA's data sheet), and shares of it that training reaches.
 PEAK, SHARES = 989e12, (0.1, 0.4)
@@ -38,7 +40,7 @@ def step(
     """One INNT step."""
     settings = Settings(batch_size=batch, precision=precision)
     images = random_images(max(batch, 10), size)
-    update = Step(models.build(name, 10), images, settings, pick_device(device))
+    update = Step(networks.build(name, 10), images, settings, pick_device(device))
     update.network.train()
     chosen = torch.arange(batch).to(update.pixels.device)
     return lambda: update(chosen)
@@ -46,7 +48,7 @@ def step(
 
 def evaluate(count: int) -> Callable[[], object]:
     """Everything measured on a small network."""
-    network, images = models.build("smallcnn", 10), random_images(count, 32)
+    network, images = networks.build("smallcnn", 10), random_images(count, 32)
     return lambda: evaluation.evaluate(network, images, noise.GaussianNoise(0.15))
 
 
@@ -63,8 +65,8 @@ def draw() -> tuple[Figure, pd.DataFrame]:
         }),
     ]  # fmt: skip
     rows = []
-    for title, axis, networks in panels:
-        work = {f"{name} {x}": f for name, points in networks.items() for x, f in points.items()}
+    for title, axis, curves in panels:
+        work = {f"{name} {x}": f for name, points in curves.items() for x, f in points.items()}
         for key, seconds in interleaved(work, repetitions=3).items():
             name, x = key.split()
             rows.append((title, axis, name, int(x), "ms", 1000 * seconds))
@@ -105,7 +107,7 @@ def gpu_hours(device: str) -> str:
     steps = int(settings["epochs"]) * images // batch * 3  # three trainings of every cell
     rows = []
     for name in ("alexnet", "vgg16", "resnet18"):
-        network = models.build(name, 200).train()
+        network = networks.build(name, 200).train()
         with FlopCounterMode(display=False) as counter:
             network(torch.randn(2, 3, size, size)).sum().backward()
         a_step = counter.get_total_flops() / 2 * batch
@@ -147,7 +149,7 @@ def gpu_steps(device: str, batches: Iterable[int] = (8, 16, 64, 256), size: int 
 
 
 def _bare(name: str, size: int, images: int, device: str) -> Callable[[], object]:
-    network = models.build(name, 10).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    network = networks.build(name, 10).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     pixels = torch.randn(images, 3, size, size, device=device)
     pixels = pixels.to(memory_format=torch.channels_last)
     labels = torch.arange(images, device=device) % 10

@@ -1,19 +1,23 @@
 """Interpretable neighborhood noise training (INNT): an open reference implementation.
 
-Electronics 2023, 12(23), 4751. The public names, by file:
+Electronics 2023, 12(23), 4751. A picture has neighbours; does a network say the same of them, and for
+the same reason? The rooms, each built on those above it:
 
-* :mod:`innt_lib.noise`: ``GaussianNoise``, ``NeighborhoodNoise``
-* :mod:`innt_lib.losses`: ``activation_distance`` (Reg_na), ``Objective``
-* :mod:`innt_lib.models`: ``SplitNetwork``, ``build``
-* :mod:`innt_lib.cam`: Grad-CAM, Grad-CAM++, Score-CAM, LayerCAM
-* :mod:`innt_lib.metrics`: Average Drop and Increase, energy-based pointing game, AEPE
-* :mod:`innt_lib.data`, :mod:`innt_lib.training`, :mod:`innt_lib.evaluation`, :mod:`innt_lib.runs`:
-  from image folders to tables
+* :mod:`innt_lib.system`: paths, whole files, the machine, pixels
+* :mod:`innt_lib.neighbors`: what stands near a picture
+* :mod:`innt_lib.explain`: why a network says what it says: class activation maps, their measures
+* :mod:`innt_lib.data`: from image files to arrays
+* :mod:`innt_lib.learn`: how a network comes to say it: networks, losses, methods, training
+* :mod:`innt_lib.results`: runs, evaluations, tables, verdicts, pictures
+
+What one takes into a training of one's own:
 """
 
-from innt_lib.losses import Objective, activation_distance
-from innt_lib.models import SplitNetwork, build
-from innt_lib.noise import GaussianNoise, NeighborhoodNoise
+from innt_lib.explain.cam import explain
+from innt_lib.learn.losses import Objective, activation_distance
+from innt_lib.learn.networks import build
+from innt_lib.learn.split import SplitNetwork
+from innt_lib.neighbors.noise import GaussianNoise, NeighborhoodNoise
 
 __version__ = "0.1.0"
 __all__ = [
@@ -23,4 +27,5 @@ __all__ = [
     "SplitNetwork",
     "activation_distance",
     "build",
+    "explain",
 ]

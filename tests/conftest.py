@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from innt_lib import runs
-from innt_lib.birds import write_birds
 from innt_lib.data import ImageSet
+from innt_lib.data.birds import write_birds
+from innt_lib.results import runs
 
 
 @pytest.fixture(scope="session")

@@ -95,7 +95,7 @@ def test_an_unknown_profile_lists_the_valid_ones():
 
 
 def test_paper_profile_is_the_paper():
-    from innt_lib import paper
+    from innt_lib.results import paper
 
     profile = yaml.safe_load((ROOT / "workflow/config/paper.yaml").read_text())
     given = profile["parameters"]
@@ -107,7 +107,7 @@ def test_paper_profile_is_the_paper():
 
 
 def test_birds_from_cifar10_start_where_its_plain_network_ended():
-    from innt_lib import runs
+    from innt_lib.results import runs
 
     def parameters(profile):
         content = yaml.safe_load((ROOT / f"workflow/config/{profile}.yaml").read_text())
@@ -171,7 +171,7 @@ def test_a_kept_copy_leads_back_to_the_series_and_is_the_same_every_time(tmp_pat
 def test_the_estimate_counts_every_step_that_is_left(root, monkeypatch):
     import prepare
 
-    from innt_lib import runs
+    from innt_lib.results import runs
 
     monkeypatch.setattr(prepare, "seconds_a_step", lambda *_: 3600.0)
     profile = yaml.safe_load((ROOT / "workflow/config/demo.yaml").read_text())["parameters"]

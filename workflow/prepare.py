@@ -15,18 +15,12 @@ import pandas as pd
 import torch
 import yaml
 
-from innt_lib import (
-    catalogue,
-    data,
-    download,
-    environment,
-    models,
-    paper,
-    paths,
-    runs,
-    training,
-)  # fmt: skip
-from innt_lib.settings import Settings
+from innt_lib import data  # fmt: skip
+from innt_lib.data import catalogue, download  # fmt: skip
+from innt_lib.learn import networks, training  # fmt: skip
+from innt_lib.learn.settings import Settings
+from innt_lib.results import paper, runs  # fmt: skip
+from innt_lib.system import environment, paths  # fmt: skip
 
 ROOT = Path(__file__).resolve().parents[1]
 # A short and a longer training, of so many steps, are timed for each network: their difference does
@@ -72,7 +66,7 @@ def seconds_a_step(network: str, classes: int, size: int, settings: Settings, de
     labels, ids = np.arange(images) % classes, tuple(map(str, range(images)))
     names = tuple(map(str, range(classes)))
     random = data.ImageSet("random", pixels, labels, None, names, ids, "random")
-    built = models.build(network, classes)
+    built = networks.build(network, classes)
 
     def seconds(steps: int) -> float:
         chosen = random.select(range(steps * settings.batch_size))
@@ -149,7 +143,7 @@ def main() -> int:
     torch.set_num_threads(1)  # as in the workflow, where every core has a notebook of its own
     try:
         for network in parameters["networks"].split(","):
-            models.build(network, 2, parameters.get("weights", "none"))
+            networks.build(network, 2, parameters.get("weights", "none"))
         tables = []
         for folder, dataset in config["figures"].items():
             listing = fetch(dataset)

@@ -1,0 +1,1 @@
+"""Why a network says what it says: class activation maps and their measures."""

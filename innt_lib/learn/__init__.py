@@ -1,0 +1,1 @@
+"""How a network comes to say it: networks, losses, methods and their training."""

@@ -1,0 +1,95 @@
+"""How a network is trained: every choice of the paper and every open reading, with its check."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from innt_lib.learn.losses import Norm, Objective
+from innt_lib.neighbors.noise import Form, Noise, Range, make_noise
+
+Forward = Literal["joint", "separate"]
+Precision = Literal["float32", "bfloat16"]
+
+# Parameters that a method does not use do not tell its runs apart.
+_UNUSED = {
+    "baseline": (
+        "noise", "strength", "noise_range", "noise_form", "resample", "forward", "lambda_", "tau",
+        "norm",
+    ),
+    "nt": ("lambda_", "tau", "norm"),
+    "nt_weighted": ("tau", "norm"),
+    "innt_origin": ("lambda_",),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a network is trained; the defaults are the paper's (Table 2, Section 4.2).
+
+    Args:
+        method: one of ``losses.METHODS``.
+        noise: ``"gaussian"`` or ``"neighborhood"`` (``"none"`` for the baseline).
+        strength: of the noise, at least 0; mu_G or mu_N.
+        noise_range, noise_form: see :mod:`innt_lib.neighbors.noise`.
+        resample: noise drawn anew for every batch (Section 3.4), or once per image (Section 3.1).
+        forward: clean and noisy images in one ``"joint"`` pass, so that batch normalisation sees
+            both, or in ``"separate"`` passes.
+        lambda_, tau, norm: of Eq. 14 and Eq. 5, see :class:`innt_lib.learn.losses.Objective`.
+        epochs, batch_size: a last incomplete batch is left out.
+        learning_rate: of Adam, otherwise with its default settings.
+        rotation, flip: augmentation: degrees to either side, and mirroring half of the images.
+        seed: of initialisation, data order, augmentation and noise.
+        precision: ``"bfloat16"`` runs the network under autocast, the losses in float32.
+
+    Raises:
+        ValueError: any value outside its range.
+    """
+
+    method: str = "innt"
+    noise: str = "gaussian"
+    strength: float = 0.15
+    noise_range: Range = "image"
+    noise_form: Form = "multiplicative"
+    resample: bool = True
+    forward: Forward = "joint"
+    lambda_: float = 0.7
+    tau: float = 2e-3
+    norm: Norm = "batch"
+    epochs: int = 30
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    rotation: float = 15.0
+    flip: bool = True
+    seed: int = 0
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        if self.objective().uses_noise:
+            self.make_noise()
+        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} (={getattr(self, name)}) must be at least {least}")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ValueError(f"learning_rate (={self.learning_rate}) must be a positive number")
+        if not 0 <= self.rotation <= 180:
+            raise ValueError(f"rotation (={self.rotation}) must lie between 0 and 180 degrees")
+        for name, valid in (("forward", get_args(Forward)), ("precision", get_args(Precision))):
+            if getattr(self, name) not in valid:
+                value = getattr(self, name)
+                raise ValueError(f"{name} (={value!r}) must be one of {', '.join(valid)}")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings that make a difference to the trained weights, sorted by name."""
+        unused = _UNUSED.get(self.method, ())
+        return {k: v for k, v in sorted(asdict(self).items()) if k not in unused}
+
+    def objective(self) -> Objective:
+        """The loss these settings train on."""
+        return Objective(self.method, self.lambda_, self.tau, self.norm)
+
+    def make_noise(self) -> Noise:
+        """The noise these settings train with."""
+        return make_noise(self.noise, self.strength, self.noise_range, self.noise_form)

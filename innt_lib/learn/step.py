@@ -1,0 +1,143 @@
+"""One optimiser step: the same for every method, network and device.
+
+A batch is standardised, augmented and noised on the device, its clean and noisy halves go through
+the network together, and the gradient of the objective moves the weights.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from innt_lib.data import ImageSet
+from innt_lib.learn import capture
+from innt_lib.learn.augment import augmentation, transform
+from innt_lib.learn.settings import Settings
+from innt_lib.learn.split import SplitNetwork
+from innt_lib.neighbors.noise import fixed_noise
+from innt_lib.system.tensors import standardise
+
+LOGGED = ("loss", "clean", "noise", "reg", "train_clean", "train_noisy")
+
+
+class Step:
+    """Called with the positions of a batch's images, updates the network once.
+
+    On a GPU the work is recorded as a CUDA graph and replayed (see :mod:`innt_lib.learn.capture`), unless
+    the noise is drawn once per image.
+
+    Args:
+        network: moved to the device and updated in place; whoever calls sets its mode.
+        images: the training images, kept as one uint8 array.
+        settings: the objective, the noise, the augmentation, the optimiser and the seed.
+        device: where it runs.
+
+    Positions ``(B,)`` int64, on the device of :attr:`pixels`; returns ``(6,)`` float32 on the
+    device, named by ``LOGGED``: the loss and its parts, and top-1 accuracies in [0, 1] (0 for what a
+    method does not have).
+
+    Raises:
+        ValueError: a head that changes its maps in place.
+    """
+
+    def __init__(
+        self, network: SplitNetwork, images: ImageSet, settings: Settings, device: torch.device
+    ) -> None:
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.settings, self.device = settings, device
+        self.objective = settings.objective()
+        self.noise = settings.make_noise() if self.objective.uses_noise else None
+        self.pixels = _resident(images, device)
+        self.labels = torch.from_numpy(images.labels).to(self.pixels.device)
+        gpu = device.type == "cuda"
+        redrawn = self.noise is None or settings.resample  # else every image has a generator
+        record = gpu and redrawn and capture.wanted()
+        self.optimizer = torch.optim.Adam(
+            network.parameters(), lr=settings.learning_rate, fused=gpu, capturable=record
+        )
+        self.generators = {
+            "augment": torch.Generator(device).manual_seed(3 * settings.seed + 1),
+            "noise": torch.Generator(device).manual_seed(3 * settings.seed + 2),
+        }
+        self.recorded: capture.Recorded | None = None
+        if record:
+            self.recorded = capture.Recorded(self.update, device, self.generators.values())
+
+    def __call__(self, positions: Tensor) -> Tensor:
+        batch = (self.pixels[positions], self.labels[positions], positions)
+        update = self.recorded or self.update
+        return update(*(tensor.to(self.device) for tensor in batch))
+
+    def update(self, pixels: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
+        """The step itself, on uint8 pixels and labels that are on the device."""
+        clean, noisy = self.views(standardise(pixels), positions)
+        with autocast(self.device, self.settings.precision):
+            clean_out, noisy_out = self.forward(clean, noisy)
+            loss = self.objective(labels, *clean_out, *noisy_out)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.total.backward()
+        self.optimizer.step()
+        with torch.no_grad():
+            logits = (clean_out[0], noisy_out[0] if noisy_out else None)
+            parts = (loss.total, loss.clean, loss.noise, loss.reg)
+            accuracies = (_accuracy(of, labels) for of in logits)
+            return torch.stack([*(part.detach() for part in parts), *accuracies])
+
+    def views(self, clean: Tensor, positions: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The augmented clean batch and its noisy copy, both seen from the same angle."""
+        settings, generator = self.settings, self.generators["augment"]
+        matrix = augmentation(len(clean), settings.rotation, settings.flip, generator)
+        clean = transform(clean, matrix)
+        if self.noise is None:
+            return clean, None
+        if settings.resample:
+            return clean, self.noise(clean, self.generators["noise"])
+        # Drawn for what the network sees: turned with the picture it would lose a third of its
+        # strength to the interpolation. Seed 0 is that of the test images' noise.
+        return clean, fixed_noise(self.noise, clean, positions, settings.seed + 1)
+
+    def forward(
+        self, clean: Tensor, noisy: Tensor | None
+    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, ...]]:
+        """Logits and maps of the clean and of the noisy images (the latter empty without noise)."""
+        network = self.network
+        if noisy is None:
+            maps = network.features(clean)
+            return (self._head(maps), maps), ()
+        if self.settings.forward == "joint":
+            maps = network.features(torch.cat([clean, noisy]))
+            logits = self._head(maps)
+            (c_logits, n_logits), (c_maps, n_maps) = logits.chunk(2), maps.chunk(2)
+            return (c_logits, c_maps), (n_logits, n_maps)
+        c_maps, n_maps = network.features(clean), network.features(noisy)
+        return (self._head(c_maps), c_maps), (self._head(n_maps), n_maps)
+
+    def _head(self, maps: Tensor) -> Tensor:
+        version = maps._version
+        logits: Tensor = self.network.head(maps)
+        if maps._version != version:
+            raise ValueError(
+                "the network's head changes the maps it is given (a ReLU with inplace=True at its "
+                "start?), so that Reg_na would not compare those that the CAMs explain; use "
+                "inplace=False there, or move that layer into the features"
+            )
+        return logits
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """bfloat16 where it pays, for precision ``"bfloat16"``; float32 otherwise."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def _resident(images: ImageSet, device: torch.device) -> Tensor:
+    """The uint8 pixels, on the device if they take less than half of its free memory."""
+    pixels = images.tensor()
+    if device.type == "cuda" and pixels.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
+        return pixels.to(device)
+    return pixels
+
+
+def _accuracy(logits: Tensor | None, labels: Tensor) -> Tensor:
+    if logits is None:
+        return torch.zeros((), device=labels.device)
+    return (logits.argmax(1) == labels).float().mean()

@@ -1,0 +1,354 @@
+"""A run: its parameters name a folder, which holds all that came of them.
+
+    runs/birds32-smallcnn-innt-gaussian0.15-s0-1f2e3d4c/
+        run.json              parameters, data fingerprint, versions, device, timings
+        history.csv           one row an epoch
+        weights.safetensors   the trained network
+        state.pt              only while unfinished
+        evaluation-<...>.csv  one row a test image, see innt_lib.results.evaluation
+
+A finished run is never trained again; an interrupted one goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock
+from tqdm.auto import tqdm
+
+from innt_lib import data
+from innt_lib.learn import networks, training
+from innt_lib.learn.losses import Norm
+from innt_lib.learn.settings import Settings
+from innt_lib.learn.split import SplitNetwork, check_size
+from innt_lib.learn.training import DivergenceError, train
+from innt_lib.neighbors.noise import Noise
+from innt_lib.results.evaluation import VERSION, Reading, evaluate
+from innt_lib.system import paths
+from innt_lib.system.environment import device_name, pick_device, versions
+from innt_lib.system.files import sweep, write
+
+# What grids and tables call a method trained in another way than by default.
+VARIANTS: dict[str, dict[str, Any]] = {"nt_once": {"method": "nt", "resample": False}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Settings):
+    """One training: what :class:`Settings` says, of which network, on which data.
+
+    Args:
+        dataset: ``"birds"``, ``"cub200"``, ``"cifar10"`` or the path of an image folder.
+        size: side of the square images in pixels.
+        network: one of ``networks.NETWORKS``.
+        weights: ``"none"``, ``"imagenet"`` or a checkpoint, see :func:`networks.build`.
+        split: ``"test"``; or ``"validation"`` to hold out a fifth of the training images for
+            choosing settings, and leave the test images alone.
+        train_per_class, test_per_class: at most so many images of each class; 0 for all.
+        on_bad: ``"error"``, or ``"skip"`` to leave out what is broken, see :func:`data.load`.
+    """
+
+    dataset: str = "birds"
+    size: int = 32
+    network: str = "smallcnn"
+    weights: str = "none"
+    split: data.Split = "test"
+    train_per_class: int = 0
+    test_per_class: int = 0
+    on_bad: data.OnBad = "error"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "dataset", str(self.dataset))  # a Path has no place in run.json
+        networks.check_network(self.network)
+
+    @property
+    def label(self) -> str:
+        """What tables call its method: one of ``losses.METHODS`` or of ``VARIANTS``."""
+        for label, fields in VARIANTS.items():
+            if all(getattr(self, name) == value for name, value in fields.items()):
+                return label
+        return self.method
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The parameters that make a difference to the trained weights."""
+        return {k: v for k, v in super().identity.items() if k not in ("test_per_class", "on_bad")}
+
+    @property
+    def name(self) -> str:
+        """Readable, with a hash of everything that makes a difference."""
+        digest = hashlib.sha256(json.dumps(self.identity).encode()).hexdigest()[:8]
+        noise = f"-{self.noise}{self.strength:g}" if self.objective().uses_noise else ""
+        dataset = re.sub(r"[^\w.]+", "_", Path(self.dataset).name)
+        network = self.network.replace("/", "_")
+        return f"{dataset}{self.size}-{network}-{self.method}{noise}-s{self.seed}-{digest}"
+
+    @property
+    def directory(self) -> Path:
+        """Where everything about the run is kept."""
+        return paths.runs_dir() / self.name
+
+    @property
+    def finished(self) -> bool:
+        """Whether the trained network is there."""
+        return (self.directory / "run.json").is_file()
+
+    def load_data(self) -> data.Splits:
+        """The training and test images, read once a process."""
+        return _load_data(
+            self.dataset, self.size, self.split, self.train_per_class, self.test_per_class,
+            self.on_bad,
+        )  # fmt: skip
+
+
+def grid(
+    networks: str | Sequence[str],
+    methods: str | Sequence[str],
+    noises: dict[str, float],
+    seeds: int,
+    *,
+    tau: float | str = "auto",
+    **common: Any,
+) -> list[Run]:
+    """Every cell of an experiment, seed by seed; the baseline appears once, whatever the noises.
+
+    Args:
+        networks, methods: names, as a list or separated by commas; a method is one of
+            ``losses.METHODS`` or of ``VARIANTS`` (``"nt_once"``: NT with the noise drawn once).
+        noises: strength by name.
+        seeds: how many; they are 0, 1, ...
+        tau: of Eq. 5, or ``"auto"``: for each network what :func:`suggest_tau` says.
+        common: further fields of :class:`Run`.
+
+    Raises:
+        ValueError: seeds below 1, or what :class:`Run` refuses.
+    """
+    if seeds < 1:
+        raise ValueError(f"seeds (={seeds}) must be at least 1")
+    if isinstance(tau, str) and tau != "auto":
+        raise ValueError(f"tau (={tau!r}) must be a positive number or 'auto'")
+    runs = {}
+    for network in _names(networks):
+        for method in _names(methods):
+            for noise, strength in noises.items():
+                fields = common | VARIANTS.get(method, {"method": method})
+                run = Run(network=network, noise=noise, strength=strength, **fields)
+                if run.objective().uses_noise:  # NT too: its Reg_na is logged, not trained on
+                    run = replace(run, tau=suggest_tau(run) if isinstance(tau, str) else tau)
+                for seed in range(seeds):
+                    one = replace(run, seed=seed)
+                    runs[one.name] = one
+    return list(runs.values())
+
+
+def suggest_tau(run: Run, start: float = 0.5) -> float:
+    """What :func:`innt_lib.learn.training.suggest_tau` says for a run's network and training images."""
+    return _suggest_tau(
+        run.dataset, run.size, run.network, run.weights, run.batch_size, run.norm, start,
+        run.split, run.train_per_class, run.on_bad,
+    )  # fmt: skip
+
+
+@functools.cache
+def _suggest_tau(
+    dataset: str, size: int, network: str, weights: str, batch_size: int, norm: Norm, start: float,
+    split: data.Split, train_per_class: int, on_bad: data.OnBad,
+) -> float:  # fmt: skip
+    images = _load_data(dataset, size, split, train_per_class, 0, on_bad).train
+    built = networks.build(network, len(images.classes), weights)
+    return training.suggest_tau(built, images, batch_size, norm=norm, start=start)
+
+
+def _names(names: str | Sequence[str]) -> Sequence[str]:
+    return [name.strip() for name in names.split(",")] if isinstance(names, str) else names
+
+
+def ensure(runs: Run | Iterable[Run], device: str = "auto") -> None:
+    """Train what is not trained yet.
+
+    All parameters are checked, and all data read, before the first training starts. Two processes
+    that ask for the same run share it: one trains, the other waits. A training that diverges does
+    not keep the others from being finished.
+
+    Raises:
+        ValueError: bad parameters; a finished run whose data have changed since.
+        FileNotFoundError: data or checkpoint missing.
+        PermissionError: the results cannot be written.
+        DivergenceError: at the end, naming the trainings that diverged.
+    """
+    runs = [runs] if isinstance(runs, Run) else list(runs)
+    pick_device(device)
+    for run in runs:
+        _check(run)
+    missing = [run for run in runs if not run.finished]
+    for run in runs:
+        if run.finished:  # and then killed, before the state was removed
+            (run.directory / "state.pt").unlink(missing_ok=True)
+    if missing:
+        _check_writable(paths.runs_dir())
+    diverged = []
+    for run in tqdm(missing, desc="runs", unit="run", disable=len(missing) < 2, leave=False):
+        run.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(run.directory / ".lock"):
+                if not run.finished:
+                    _train(run, device)
+        except DivergenceError as error:
+            diverged.append(f"{run.name}: {error}")
+    if diverged:
+        others = f" ({len(runs) - len(diverged)} others are finished)" if len(runs) > 1 else ""
+        raise DivergenceError("\n".join(diverged) + others)
+
+
+def load(run: Run, device: str = "auto") -> SplitNetwork:
+    """The trained network of a run, trained now if need be, in eval mode on the device."""
+    ensure(run, device)
+    network = networks.build(run.network, len(run.load_data().train.classes))
+    networks.load_checkpoint(network, run.directory / "weights.safetensors", name=run.network)
+    return network.to(pick_device(device)).eval()
+
+
+def collapsed(run: Run) -> bool:
+    """Whether a finished run says the same of every image, see :mod:`innt_lib.learn.monitor`."""
+    record = json.loads((run.directory / "run.json").read_text())
+    return bool(record.get("collapsed", False))  # not looked for in earlier versions
+
+
+def history(run: Run) -> pd.DataFrame:
+    """One row an epoch of a finished run; the columns are those of :func:`training.train`."""
+    return pd.read_csv(run.directory / "history.csv")
+
+
+def evaluation(
+    run: Run,
+    noise: Noise,
+    *,
+    cam: str = "gradcam",
+    reading: Reading | None = None,
+    device: str = "auto",
+) -> pd.DataFrame:
+    """Every test image of a run under a noise, measured now or read from the run's folder.
+
+    Columns as in :func:`innt_lib.results.evaluation.evaluate`.
+    """
+    reading = reading or Reading()
+    what = {
+        "noise": type(noise).__name__, **asdict(noise), "cam": cam, **asdict(reading),
+        "test": run.load_data().test.fingerprint,  # boxes included: a corrected one counts
+        "version": VERSION,
+    }  # fmt: skip
+    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
+    path = run.directory / f"evaluation-{cam.replace('+', 'p')}-{digest}.csv"
+    if not (run.finished and path.is_file()):
+        network = load(run, device)
+        with FileLock(run.directory / ".lock"):
+            if not path.is_file():
+                test = run.load_data().test
+                table = evaluate(network, test, noise, cam=cam, reading=reading, label=run.name)
+                text = table.to_csv(index=False)
+                write(path, lambda stream: stream.write(text.encode()))
+    return pd.read_csv(path)
+
+
+def _check(run: Run) -> None:
+    if run.finished:
+        record = json.loads((run.directory / "run.json").read_text())
+        if (known := record["data"]["train"]) != (now := run.load_data().train.fingerprint):
+            raise ValueError(
+                f"the data of {run.dataset!r} changed since {run.directory} was trained "
+                f"({known} then, {now} now); remove that folder to train anew"
+            )
+        path = networks.checkpoint(run.weights)
+        if path and path.is_file() and record.get("start") not in (None, _fingerprint(path)):
+            raise ValueError(
+                f"{path}, from which {run.directory} was trained, changed since; remove that folder "
+                "to train anew"
+            )
+        return
+    images = run.load_data().train
+    if networks.checkpoint(run.weights):  # which may change between two calls
+        networks.build(run.network, len(images.classes), run.weights)
+    weights = "imagenet" if run.weights == "imagenet" else "none"
+    _check_network(run.network, weights, run.size, len(images), run.batch_size)
+
+
+def _fingerprint(path: Path) -> str:
+    return _hash(path, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _hash(path: Path, changed: int) -> str:
+    """``changed`` has its part in what is remembered: another file of that name is read anew."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise PermissionError(
+            f"{folder}: no results can be written here ({error.strerror})"
+        ) from None
+
+
+@functools.cache
+def _check_network(network: str, weights: str, size: int, images: int, batch_size: int) -> None:
+    built = networks.build(network, 2, weights)
+    check_size(built, size, network)
+    training.check_batches(built, images, batch_size)
+
+
+@functools.lru_cache(maxsize=4)
+def _load_data(
+    dataset: str, size: int, split: data.Split, train_per_class: int, test_per_class: int,
+    on_bad: data.OnBad,
+) -> data.Splits:  # fmt: skip
+    return data.load(
+        dataset, size, split=split, train_per_class=train_per_class,
+        test_per_class=test_per_class, on_bad=on_bad,
+    )  # fmt: skip
+
+
+def _train(run: Run, device: str) -> None:
+    sweep(run.directory)
+    splits = run.load_data()
+    network = networks.build(run.network, len(splits.train.classes), run.weights, run.seed)
+    state = run.directory / "state.pt"
+    start = networks.checkpoint(run.weights)
+    started = time.perf_counter()
+    table = train(
+        network, splits.train, run, monitor=splits.test, device=device, state=state, label=run.name
+    )
+    record = {
+        "parameters": asdict(run),
+        "data": {
+            "train": splits.train.fingerprint,
+            "images": len(splits.train),
+            "skipped": splits.skipped,
+        },
+        "start": start and _fingerprint(start),
+        "seconds": round(time.perf_counter() - started, 2),
+        "collapsed": bool(table["collapsed"].iloc[-1]),
+        "device": device_name(pick_device(device)),
+        "versions": versions(),
+    }
+    networks.save_checkpoint(network, run.directory / "weights.safetensors")
+    text = table.to_csv(index=False)
+    write(run.directory / "history.csv", lambda stream: stream.write(text.encode()))
+    # run.json comes last: its presence is what makes the run finished.
+    content = json.dumps(record, indent=2) + "\n"
+    write(run.directory / "run.json", lambda stream: stream.write(content.encode()))
+    state.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Where things live, files that are whole or absent, the machine, pixels."""

@@ -1,0 +1,51 @@
+"""What every room knows of tensors: how pixels are standardised, and how a network is run as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+MEAN = (0.485, 0.456, 0.406)  # of ImageNet's channels, for every data set: one convention
+STD = (0.229, 0.224, 0.225)
+
+
+def standardise(images: Tensor) -> Tensor:
+    """Scale to [0, 1], subtract `MEAN` and divide by `STD`, on the device of the images.
+
+    uint8 (B, H, W, 3) becomes float32 (B, 3, H, W), laid out in memory as channels last.
+
+    Raises:
+        ValueError: another dtype or shape.
+    """
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+        raise ValueError(
+            f"images must be uint8 of shape (B, H, W, 3), not {images.dtype} of "
+            f"{tuple(images.shape)}"
+        )
+    mean, std = _constants(images.device)
+    return images.permute(0, 3, 1, 2).to(torch.float32).sub_(mean).div_(std)
+
+
+@cache
+def _constants(device: torch.device) -> tuple[Tensor, Tensor]:
+    """`MEAN` and `STD` in units of 1/255; kept, because a copy to the device waits for it."""
+    mean, std = (torch.tensor(c, device=device).view(3, 1, 1) * 255 for c in (MEAN, STD))
+    return mean, std
+
+
+@contextmanager
+def evaluating(*parts: object) -> Iterator[None]:
+    """Evaluation mode for those parts that are modules; every submodule's own mode afterwards."""
+    modules = [module for part in parts if isinstance(part, nn.Module) for module in part.modules()]
+    modes = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.training = False
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode

@@ -1,0 +1,502 @@
+"""CAMs against maps by hand, pytorch-grad-cam, a plain loop, and what must hold for any input."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable
+from functools import cache
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from torch import Tensor, nn
+
+from innt_lib.explain.cam import CAMS, cam, explain
+from innt_lib.explain.gradient_cams import grad_cam, grad_cam_pp, layer_cam
+from innt_lib.explain.gradient_free_cams import Weighting, score_cam
+from innt_lib.explain.seam import to_image_size
+from innt_lib.learn.networks import build
+from innt_lib.learn.split import SplitNetwork
+from innt_lib.system.tensors import evaluating
+
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _linear(weights: list[list[float]]) -> nn.Linear:
+    layer = nn.Linear(len(weights[0]), len(weights), bias=False)
+    layer.weight.data = torch.tensor(weights)
+    return layer
+
+
+def _pooled(weights: list[list[float]]) -> SplitNetwork:
+    """A is the image itself; a class's logit weighs the channel means."""
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), _linear(weights))
+    return SplitNetwork(nn.Identity(), head)
+
+
+@cache
+def _net(name: str) -> SplitNetwork:
+    if name == "vgglike":  # in-place ReLUs on both sides of the seam, and a head that is not linear
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            features = nn.Sequential(
+                nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2),
+                nn.Conv2d(6, 9, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2),
+            )  # fmt: skip
+            head = nn.Sequential(
+                nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Dropout(), nn.Linear(81, 16),
+                nn.ReLU(inplace=True), nn.Linear(16, 10),
+            )  # fmt: skip
+            return SplitNetwork(features, head).eval()
+    return build(name, 10, seed=3).eval()
+
+
+def _images(n: int, height: int, width: int, seed: int = 0) -> Tensor:
+    return torch.randn(n, 3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+# --- by hand -------------------------------------------------------------------------------------
+
+A = torch.tensor([[[[4.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 24.0]]]])
+CLASS = torch.tensor([1])
+
+
+def test_grad_cam_by_hand() -> None:
+    network = _pooled([[1.0, -1.0], [2.0, 1.0]])
+    # dy/dA = W / 4 everywhere, and so is its mean.
+    maps, logits = grad_cam(A, network.head, torch.tensor([0]))
+    assert maps.tolist() == [[[1.0, 0.0], [0.0, 0.0]]]  # 1/4 * 4; -1/4 * 24 is cut
+    assert logits.tolist() == [[-5.0, 8.0]]
+    assert grad_cam(A, network.head, CLASS).maps.tolist() == [[[2.0, 0.0], [0.0, 6.0]]]
+
+
+def test_grad_cam_pp_by_hand() -> None:
+    network = _pooled([[1.0, -1.0], [2.0, 1.0]])
+    # Channel 0: g = 1/2, sum(A) = 4: w = 4 * (1/2) / (2 + 2) = 1/2; channel 1: g = 1/4, sum = 24:
+    # w = 4 * (1/4) / (2 + 6) = 1/8.
+    assert grad_cam_pp(A, network.head, CLASS).maps.tolist() == [[[2.0, 0.0], [0.0, 3.0]]]
+    # Negative gradients weigh nothing: channel 0: w = 4 * (1/4) / (2 + 1) = 1/3.
+    maps = grad_cam_pp(A, network.head, torch.tensor([0])).maps
+    torch.testing.assert_close(maps, torch.tensor([[[4 / 3, 0.0], [0.0, 0.0]]]))
+
+
+def test_grad_cam_pp_survives_tiny_gradients_and_a_zero_denominator() -> None:
+    tiny = grad_cam_pp(A, _pooled([[1e-25, 0.0], [0.0, 0.0]]).head, torch.tensor([0])).maps
+    torch.testing.assert_close(tiny * 1e25, torch.tensor([[[2.0, 0.0], [0.0, 0.0]]]))
+    zero = grad_cam_pp(-A, _pooled([[2.0, 0.0], [0.0, 0.0]]).head, torch.tensor([0])).maps
+    assert zero.isfinite().all()  # 2 + 1/2 * -4 = 0
+
+
+def test_layer_cam_by_hand() -> None:
+    head = nn.Sequential(nn.Flatten(), _linear([[3.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, -2.0]]))
+    maps = layer_cam(A + 1, head, torch.tensor([0])).maps
+    # A + 1 = [5 1; 1 1], [1 1; 1 25] under positive gradients [3 1; 1 1], [1 1; 1 0].
+    assert maps.tolist() == [[[16.0, 2.0], [2.0, 1.0]]]
+
+
+def test_score_cam_by_hand() -> None:
+    network = _pooled([[1.0, 0.0], [0.0, 1.0]])
+    x = torch.tensor([[[[4.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 8.0]]]])
+    # Seen through map 0 the channel means are (1, 0), through map 1 they are (0, 2).
+    weights = (math.e / (math.e + 1), 1 / (1 + math.e**2))
+    maps, logits = score_cam(x, network, torch.tensor([0]), x)
+    expected = torch.tensor([[[4 * weights[0], 0.0], [0.0, 8 * weights[1]]]])
+    torch.testing.assert_close(maps, expected)
+    assert logits.tolist() == [[1.0, 2.0]]
+
+
+@pytest.mark.parametrize("weighting", ["probability", "channel_softmax"])
+def test_score_cam_skips_flat_channels(weighting: Weighting) -> None:
+    x = torch.tensor([[[[4.0, 0.0], [0.0, 0.0]], [[0.5, 0.5], [0.5, 0.5]]]])
+    network = _pooled([[0.0, 0.0], [0.0, 0.0]])
+    maps = score_cam(x, network, torch.tensor([0]), x, weighting=weighting).maps
+    share = 0.5 if weighting == "probability" else 1.0  # of two classes, of one channel that sees
+    assert maps.tolist() == [[[4 * share, 0.0], [0.0, 0.0]]]
+
+
+def test_to_image_size_by_hand() -> None:
+    raw = torch.tensor([[[-5.0, 1.0, 3.0]], [[2.0, 2.0, 2.0]], [[-1.0, -2.0, -3.0]]])
+    assert to_image_size(raw, (2, 3)).tolist() == [
+        [[0.0, torch.tensor(1 / 3).item(), 1.0]] * 2,
+        [[0.0] * 3] * 2,  # flat: nothing stands out
+        [[0.0] * 3] * 2,  # nothing positive
+    ]
+    # Bilinear with pixel centres: of 0, 1 over four pixels 0, 1/4, 3/4, 1.
+    assert to_image_size(torch.tensor([[[0.0, 7.0]]]), (1, 4)).tolist() == [[[0, 0.25, 0.75, 1]]]
+    assert to_image_size(torch.tensor([[[math.nan, 1.0]]]), (2, 2)).isnan().all()
+    with pytest.raises(ValueError, match=r"\(1, 2\).*\(B, h, w\)"):
+        to_image_size(torch.zeros(1, 2), (4, 4))
+
+
+# --- against others ------------------------------------------------------------------------------
+
+
+def _oracle(name: str, network: SplitNetwork, images: Tensor, targets: Tensor) -> Tensor:
+    grad_cam_package = pytest.importorskip("pytorch_grad_cam")
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    method = {
+        "gradcam": grad_cam_package.GradCAM,
+        "gradcam++": grad_cam_package.GradCAMPlusPlus,
+        "layercam": grad_cam_package.LayerCAM,
+        "scorecam": grad_cam_package.ScoreCAM,
+    }[name]
+    with method(network, [network.features]) as oracle:
+        maps = oracle(images, [ClassifierOutputTarget(int(target)) for target in targets])
+    network.zero_grad(set_to_none=True)
+    return torch.from_numpy(maps)
+
+
+@pytest.mark.parametrize(
+    ("net", "height", "width"),
+    [("smallcnn", 48, 48), ("vgglike", 20, 28), ("resnet18", 64, 64), ("alexnet", 95, 64)],
+)
+@pytest.mark.parametrize("name", CAMS)
+def test_agrees_with_pytorch_grad_cam(name: str, net: str, height: int, width: int) -> None:
+    if name == "scorecam" and net == "alexnet":
+        pytest.skip("slow; vgglike has the same in-place layers")
+    network, images, targets = _net(net), _images(2, height, width), torch.tensor([1, 7])
+    if name == "scorecam":
+        images, targets = images[:1], targets[:1]  # the oracle takes a second an image
+    activations = network.features(images).detach()
+    if name == "gradcam++":
+        raw = grad_cam_pp(activations, network.head, targets, eps=1e-6)
+    elif name == "scorecam":
+        raw = score_cam(activations, network, targets, images, weighting="channel_softmax")
+    else:
+        raw = {"gradcam": grad_cam, "layercam": layer_cam}[name](activations, network.head, targets)
+    maps = to_image_size(raw.maps, (height, width))
+    expected = _oracle(name, network, images, targets)
+    assert (expected.amax((1, 2)) > 0.9).any()  # no comparison of zero maps alone
+    torch.testing.assert_close(maps, expected, atol=1e-4, rtol=0)
+    if name in ("gradcam", "layercam"):
+        torch.testing.assert_close(cam(name, network, images, targets), maps, atol=1e-6, rtol=0)
+
+
+def test_score_cam_is_the_authors_definition() -> None:
+    """One channel at a time in float64, weights and sum at image size."""
+    network = build("smallcnn", 10, seed=3).double().eval()
+    images, targets = _images(2, 24, 24).double(), torch.tensor([1, 7])
+    with torch.no_grad():
+        activations = network.features(images)
+        activations[0, 4] = 0.5  # flat: to be skipped
+        expected = []
+        for image, channels, target in zip(images, activations, targets, strict=True):
+            total = torch.zeros(24, 24, dtype=torch.float64)
+            for channel in channels:
+                up = F.interpolate(channel[None, None], size=(24, 24), mode="bilinear")[0, 0]
+                if up.max() == up.min():
+                    continue
+                masked = image * (up - up.min()) / (up.max() - up.min())
+                total += network(masked[None]).softmax(1)[0, target] * up
+            total = total.clamp(min=0)
+            expected.append((total - total.min()) / (total.max() - total.min()))
+    raw = score_cam(activations, network, targets, images, chunk=7).maps
+    torch.testing.assert_close(to_image_size(raw, (24, 24)), torch.stack(expected))
+
+
+@pytest.mark.parametrize(("size", "most"), [(24, 64), (256, 8), (1024, 1)])
+def test_score_cam_holds_few_large_images(size: int, most: int) -> None:
+    network, seen = _net("smallcnn"), []
+
+    def features(images: Tensor) -> Tensor:
+        seen.append(len(images))
+        return network.features(images[..., :24, :24])
+
+    with torch.no_grad():
+        activations = network.features(_images(1, 24, 24))
+    counting = SimpleNamespace(features=features, head=network.head)
+    score_cam(activations, counting, None, _images(1, size, size))
+    alive = int((activations.amax((2, 3)) > activations.amin((2, 3))).sum())
+    assert sum(seen) == alive and max(seen) == min(most, alive)
+
+
+# --- explain -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", CAMS)
+def test_maps_and_logits(name: str, device: str) -> None:
+    network = build("smallcnn", 10, seed=3).to(device).eval()
+    images, targets = _images(3, 24, 32).to(device), torch.tensor([0, 9, 4], device=device)
+    maps, logits = explain(name, network, images, targets)
+    assert maps.shape == (3, 24, 32) and maps.dtype == torch.float32
+    assert maps.device == logits.device == images.device
+    assert maps.amin((1, 2)).tolist() == [0] * 3 and maps.amax((1, 2)).tolist() == [1] * 3
+    with torch.no_grad():
+        torch.testing.assert_close(logits, network(images))
+    assert not maps.requires_grad and not logits.requires_grad
+    assert torch.equal(cam(name, network, images, targets), maps)
+
+
+@pytest.mark.parametrize("name", CAMS)
+def test_no_image_depends_on_its_batch_mates(name: str) -> None:
+    network, images, targets = _net("smallcnn"), _images(4, 24, 24), torch.tensor([0, 3, 3, 8])
+    images[2] *= 50
+    together = cam(name, network, images, targets, chunk=5)
+    for i in range(4):
+        alone = cam(name, network, images[i : i + 1], targets[i : i + 1])
+        torch.testing.assert_close(together[i : i + 1], alone, atol=1e-4, rtol=0)
+    other = cam(name, network, images, 9 - targets)
+    assert (together[1] - other[1]).abs().max() > 1e-4  # more than batching changes
+
+
+@pytest.mark.parametrize("name", CAMS)
+def test_without_targets_the_predicted_class_is_explained(name: str) -> None:
+    network, images = _net("smallcnn"), _images(3, 24, 24)
+    maps, logits = explain(name, network, images)
+    assert torch.equal(maps, cam(name, network, images, logits.argmax(1)))
+
+
+@pytest.mark.parametrize("name", CAMS)
+def test_the_network_is_left_as_it_was(name: str) -> None:
+    network, images, targets = build("smallcnn", 10), _images(2, 24, 24), torch.tensor([1, 2])
+    expected = cam(name, network.eval(), images, targets)
+    network.train()
+    next(m for m in network.modules() if isinstance(m, nn.BatchNorm2d)).eval()  # a frozen one
+    modes = [module.training for module in network.modules()]
+    first, second, *_ = network.parameters()
+    first.grad = torch.ones_like(first)
+    state = {key: value.clone() for key, value in network.state_dict().items()}
+
+    assert torch.equal(cam(name, network, images, targets), expected)
+    with pytest.raises(ValueError):
+        cam(name, network, images, targets + 100)
+
+    assert [module.training for module in network.modules()] == modes
+    assert torch.equal(first.grad, torch.ones_like(first)) and second.grad is None
+    assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+class _Spy(nn.Module):
+    """Features that note how they are called."""
+
+    def __init__(self, features: nn.Module) -> None:
+        super().__init__()
+        self.features = features
+        self.batches: list[int] = []
+        self.graphs = False
+        self.last: Callable[[], Tensor | None] = lambda: None
+
+    def forward(self, images: Tensor) -> Tensor:
+        a: Tensor = self.features(images)
+        self.batches.append(len(images))
+        self.graphs |= a.requires_grad
+        self.last = weakref.ref(a)
+        return a
+
+
+@pytest.mark.parametrize("name", CAMS)
+def test_features_run_without_a_graph_and_nothing_is_kept(name: str) -> None:
+    spy = _Spy(_net("vgglike").features)
+    network = SplitNetwork(spy, _net("vgglike").head)
+    images = _images(3, 20, 20).requires_grad_()
+    with torch.no_grad():
+        a = spy.features(images)
+    maps, logits = explain(name, network, images, chunk=4)
+    assert not spy.graphs
+    if name == "scorecam":
+        seeing = int((a.amax((2, 3)) > a.amin((2, 3))).sum())
+        assert spy.batches[0] == 3 and max(spy.batches[1:]) == 4
+        assert sum(spy.batches[1:]) == seeing
+    else:
+        assert spy.batches == [3]
+    assert spy.last() is None  # freed at once: no cycle, no hook holds A
+    assert images.grad is None and maps.grad_fn is None and logits.grad_fn is None
+
+
+@pytest.mark.parametrize("name", CAMS)
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_in_any_gradient_mode_and_with_frozen_parameters(name: str, mode: Callable) -> None:
+    network, images, targets = (
+        build("smallcnn", 10).eval(),
+        _images(2, 24, 24),
+        torch.tensor([1, 2]),
+    )
+    expected = cam(name, network, images, targets)
+    network.requires_grad_(False)
+    with mode():
+        assert torch.equal(cam(name, network, images.clone(), targets.clone()), expected)
+
+
+@pytest.mark.parametrize("name", CAMS)
+def test_a_head_that_begins_in_place(name: str) -> None:
+    network, images = _net("smallcnn"), _images(2, 24, 24)
+    features = nn.Sequential(
+        *list(network.features.children())[:-1]
+    )  # A before its last ReLU, so that the ReLU does something
+    maps = [
+        cam(name, SplitNetwork(features, nn.Sequential(nn.ReLU(inplace), network.head)), images)
+        for inplace in (True, False)
+    ]
+    assert torch.equal(*maps)
+
+
+@pytest.mark.parametrize("name", CAMS)
+def test_a_dead_network_gives_zero_maps(name: str) -> None:
+    """All activations zero, as after a collapse: no NaN, no crash."""
+    network = SplitNetwork(nn.ReLU(), nn.Sequential(nn.Flatten(), nn.Linear(27, 4)))
+    assert torch.equal(cam(name, network, -torch.ones(2, 3, 3, 3)), torch.zeros(2, 3, 3))
+
+
+@pytest.mark.parametrize("name", CAMS)
+def test_half_precision_gives_float32_maps(name: str) -> None:
+    network, images, targets = _net("smallcnn"), _images(2, 24, 24), torch.tensor([1, 2])
+    with torch.autocast("cpu", torch.bfloat16):
+        maps = cam(name, network, images, targets)
+    assert maps.dtype == torch.float32
+    assert (maps - cam(name, network, images, targets)).abs().mean() < 0.05
+
+
+@pytest.mark.parametrize("name", CAMS)
+def test_an_empty_batch(name: str) -> None:
+    found = explain(name, _net("smallcnn"), _images(0, 24, 24), torch.zeros(0, dtype=torch.int64))
+    assert found.maps.shape == (0, 24, 24) and found.logits.shape == (0, 10)
+
+
+@pytest.mark.parametrize("name", CAMS)
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (torch.tensor([1, 10]), r"targets \(with 10\).*0 to 9"),
+        (torch.tensor([-1, 1]), r"targets \(with -1\)"),
+        (torch.tensor([1]), r"targets \(of shape \(1,\)\).*\(2,\)"),
+        (torch.tensor([[1], [2]]), r"targets \(of shape \(2, 1\)\)"),
+        (torch.tensor([1.0, 2.0]), "integers"),
+    ],
+)
+def test_refuses_wrong_targets(name: str, targets: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        cam(name, _net("smallcnn"), _images(2, 24, 24), targets)
+
+
+class _Several(nn.Module):
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return {"last": images}
+
+
+def test_features_that_change_the_images_are_refused() -> None:
+    class InPlace(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images.sub_(0.5).div_(0.2)
+
+    network, images = _net("smallcnn"), _images(2, 24, 24)
+    changing = SplitNetwork(nn.Sequential(InPlace(), network.features), network.head)
+    with pytest.raises(ValueError, match="change the images .* work on a copy"):
+        cam("gradcam", changing, images)
+    with torch.inference_mode():
+        images = _images(2, 24, 24)
+        before = images.clone()
+        cam("gradcam", changing, images)
+        assert torch.equal(images, before)
+
+
+def test_targets_as_a_list() -> None:
+    network, images = _net("smallcnn"), _images(2, 24, 24)
+    listed = cam("gradcam", network, images, [1, 0])  # type: ignore[arg-type]
+    assert torch.equal(listed, cam("gradcam", network, images, torch.tensor([1, 0])))
+
+
+def test_refuses_other_mistakes() -> None:
+    network, images = _net("smallcnn"), _images(2, 24, 24)
+    with pytest.raises(ValueError, match="'smoothgrad'.*gradcam, gradcam.., scorecam, layercam"):
+        cam("smoothgrad", network, images)
+    with pytest.raises(ValueError, match=r"images \(torch.float32, of shape \(3, 24, 24\)\)"):
+        cam("gradcam", network, images[0])
+    with pytest.raises(ValueError, match=r"images \(torch.uint8, of .*standardised"):
+        cam("gradcam", network, images.byte())
+    with pytest.raises(ValueError, match=r"network \(a Linear\) .*SplitNetwork.*\.module"):
+        cam("gradcam", nn.Linear(3, 4), images)  # type: ignore[arg-type]
+    several = SplitNetwork(_Several(), network.head)
+    with pytest.raises(ValueError, match=r"features \(a dict\) must return one tensor"):
+        cam("gradcam", several, images)
+    flattening = SplitNetwork(nn.Flatten(), nn.Linear(3 * 24 * 24, 4))
+    with pytest.raises(ValueError, match="before it flattens"):
+        cam("gradcam", flattening, images)
+    with pytest.raises(ValueError, match=r"chunk \(=0\)"):
+        cam("scorecam", network, images, chunk=0)
+    with pytest.raises(ValueError, match="'softmax'.*probability, channel_softmax"):
+        score_cam(network.features(images), network, None, images, weighting="softmax")  # type: ignore[arg-type]
+
+
+# --- for any input -------------------------------------------------------------------------------
+
+raw_maps = arrays(
+    np.float32,
+    st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 5)),
+    elements=st.floats(-100, 100, width=32).map(lambda v: round(v, 2)),
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(raw_maps, st.integers(1, 12), st.integers(1, 12), st.floats(1e-3, 1e3))
+def test_normalised_maps(raw: np.ndarray, height: int, width: int, scale: float) -> None:
+    maps = to_image_size(torch.from_numpy(raw), (height, width))
+    assert maps.shape == (len(raw), height, width)
+    assert maps.min() >= 0 and maps.max() <= 1
+    assert all(top in (0, 1) for top in maps.amax((1, 2)).tolist())
+    scaled = to_image_size(torch.from_numpy(raw * np.float32(scale)), (height, width))
+    torch.testing.assert_close(scaled, maps, atol=1e-3, rtol=0)
+    transposed = to_image_size(torch.from_numpy(raw).mT, (width, height))
+    torch.testing.assert_close(transposed.mT, maps, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["gradcam", "layercam"])
+@pytest.mark.parametrize("scale", [1e-20, 1e-3, 1e3])
+def test_the_scale_of_the_logits_does_not_matter(name: str, scale: float) -> None:
+    network, images = _net("smallcnn"), _images(2, 24, 24)
+    scaled = SplitNetwork(network.features, _Scaled(network.head, scale))
+    targets = torch.tensor([1, 2])
+    expected = cam(name, network, images, targets)
+    torch.testing.assert_close(cam(name, scaled, images, targets), expected, atol=1e-4, rtol=0)
+
+
+class _Scaled(nn.Module):
+    def __init__(self, head: nn.Module, scale: float) -> None:
+        super().__init__()
+        self.head, self.scale = head, scale
+
+    def forward(self, activations: Tensor) -> Tensor:
+        return self.scale * self.head(activations)
+
+
+def test_a_network_whose_parts_are_methods() -> None:
+    """The network's own mode counts then: there is no module to switch in its parts."""
+
+    class Methods(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+            self.dropout = nn.Dropout(0.5)
+
+        def features(self, images: Tensor) -> Tensor:
+            return self.body(images)
+
+        def head(self, maps: Tensor) -> Tensor:
+            return self.dropout(maps.mean((2, 3)))
+
+    network, images = Methods().train(), torch.randn(4, 3, 8, 8)
+    before = network.body[1].running_mean.clone()
+    first, second = (explain("gradcam", network, images) for _ in range(2))
+    assert torch.equal(first.logits, second.logits) and torch.equal(first.maps, second.maps)
+    assert torch.equal(before, network.body[1].running_mean)
+    assert network.training and network.dropout.training
+
+
+def test_evaluating_takes_plain_functions_too() -> None:
+    layer = nn.Dropout()
+    with evaluating(torch.relu, layer):
+        assert not layer.training
+    assert layer.training

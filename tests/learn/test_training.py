@@ -1,0 +1,316 @@
+import dataclasses
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from innt_lib.learn import augment
+from innt_lib.learn.networks import build
+from innt_lib.learn.settings import Settings
+from innt_lib.learn.split import SplitNetwork
+from innt_lib.learn.step import Step
+from innt_lib.learn.training import DivergenceError, _Loop, suggest_tau, train
+from innt_lib.neighbors.noise import fixed_noise
+from innt_lib.system.environment import pick_device
+from innt_lib.system.tensors import standardise
+
+QUICK = Settings(epochs=2, batch_size=4, tau=0.01)
+
+
+def fit(images, settings=QUICK, **options):
+    network = build("smallcnn", 3, seed=settings.seed)
+    return network, train(network, images, settings, **options)
+
+
+def weights(network):
+    return torch.cat([p.flatten() for p in network.state_dict().values()]).double()
+
+
+@pytest.mark.parametrize("method", ["baseline", "nt", "nt_weighted", "innt_origin", "innt"])
+def test_every_method_learns_and_reports(tiny_images, method):
+    settings = dataclasses.replace(QUICK, method=method, epochs=12)
+    network, history = fit(tiny_images, settings, monitor=tiny_images)
+    assert list(history["epoch"]) == list(range(1, 13))
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+    assert history["test_clean"].iloc[-1] > 0.6
+    assert history["reg"].isna().all() == (method == "baseline")
+    assert not network.training
+
+
+def test_one_step_is_the_step_one_would_write(tiny_images):
+    """The loop's loss and gradients against Eq. 14 written out in the plain way."""
+    settings = dataclasses.replace(QUICK, batch_size=12, rotation=0.0, flip=False)
+    network, reference = build("smallcnn", 3), build("smallcnn", 3)
+    step = Step(network, tiny_images, settings, torch.device("cpu"))
+    network.train()
+    logged = step(torch.arange(12))
+
+    clean = standardise(tiny_images.tensor())
+    noisy = settings.make_noise()(clean, torch.Generator().manual_seed(3 * settings.seed + 2))
+    labels = torch.from_numpy(tiny_images.labels)
+    reference.train()
+    a = reference.features(torch.cat([clean, noisy]))
+    logits = reference.head(a)
+    cross_entropy = nn.CrossEntropyLoss()
+    loss = 0.7 * cross_entropy(logits[:12], labels) + 0.3 * cross_entropy(logits[12:], labels)
+    loss = loss + torch.log(settings.tau * (a[:12] - a[12:]).norm() + 1)
+    loss.backward()
+    assert float(logged[0]) == pytest.approx(float(loss.detach()), rel=1e-5)
+    # Gradients, not weights: Adam's first step is all sign.
+    for ours, plain in zip(network.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, plain.grad, rtol=1e-3, atol=1e-5)
+
+
+def test_same_seed_same_bits_other_seed_other_weights(tiny_images):
+    torch.manual_seed(1)
+    one, first = fit(tiny_images)
+    torch.manual_seed(2)  # the global state must not matter
+    two, second = fit(tiny_images)
+    assert torch.equal(weights(one), weights(two))
+    assert first.equals(second)
+    other, _ = fit(tiny_images, dataclasses.replace(QUICK, seed=1))
+    assert not torch.equal(weights(one), weights(other))
+
+
+def test_the_global_random_state_is_left_alone(tiny_images):
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    fit(tiny_images)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"method": "nt", "resample": False}, {"precision": "bfloat16"}]
+)
+def test_interrupted_and_resumed_ends_with_the_same_bits(tiny_images, tmp_path, options):
+    settings = dataclasses.replace(QUICK, epochs=4, **options)
+    state = tmp_path / "state.pt"
+
+    def go(epochs, **more):
+        plain = build("smallcnn", 3)  # and dropout, which draws from the global generator
+        network = SplitNetwork(plain.features, nn.Sequential(nn.Dropout(0.3), *plain.head))
+        short = dataclasses.replace(settings, epochs=epochs)
+        return network, train(network, tiny_images, short, monitor=tiny_images, **more)
+
+    whole, history = go(4)
+    go(2, state=state)
+    torch.manual_seed(11)
+    resumed, again = go(4, state=state)
+    assert torch.equal(weights(whole), weights(resumed))
+    assert history.equals(again)
+
+
+def test_a_state_from_another_device_is_refused(tiny_images, tmp_path):
+    fit(tiny_images, state=tmp_path / "state.pt")
+    state = torch.load(tmp_path / "state.pt", weights_only=True) | {"device": "cuda"}
+    torch.save(state, tmp_path / "state.pt")
+    with pytest.raises(ValueError, match="state.pt: this training began on cuda .*'cuda'"):
+        fit(tiny_images, state=tmp_path / "state.pt", device="cpu")
+
+
+def test_forward_modes_differ_only_by_batch_normalisation(tiny_images):
+    losses = {}
+    for forward in ("joint", "separate"):
+        network = build("smallcnn", 3)
+        settings = dataclasses.replace(QUICK, forward=forward)
+        step = Step(network, tiny_images, settings, torch.device("cpu"))
+        network.eval()  # running statistics: the same for both
+        losses[forward] = step(torch.arange(4))
+        network.train()
+        losses[forward, "train"] = step(torch.arange(4))
+    torch.testing.assert_close(losses["joint"], losses["separate"])
+    assert not torch.allclose(losses["joint", "train"], losses["separate", "train"])
+
+
+def test_noise_drawn_once_returns_every_epoch_at_full_strength(tiny_images):
+    """The same field in every epoch, however the picture turns, as strong as noise drawn anew."""
+    clean, ids = standardise(tiny_images.tensor())[:4], torch.arange(4)
+    strength, fields = 0.15, {}
+    for resample in (False, True):
+        settings = dataclasses.replace(
+            QUICK, noise="gaussian", strength=strength, rotation=15.0, resample=resample
+        )
+        step = Step(build("smallcnn", 3), tiny_images, settings, torch.device("cpu"))
+        seen = [step.views(clean, ids) for _ in range(2)]
+        assert not torch.equal(seen[0][0], seen[1][0])  # turned differently
+        fields[resample] = [
+            (noisy - turned)
+            / (turned.amax((1, 2, 3)) - turned.amin((1, 2, 3)))[:, None, None, None]
+            for turned, noisy in seen
+        ]
+        for field in fields[resample]:
+            assert field.std().item() == pytest.approx(strength, rel=0.05)
+    torch.testing.assert_close(*fields[False], atol=1e-5, rtol=0)
+    assert not torch.allclose(*fields[True], atol=0.1)
+
+
+def test_turning_noise_takes_about_a_third_of_it():
+    """Why noise drawn once is added after the rotation; the README gives the 0.7."""
+    generator = torch.Generator().manual_seed(0)
+    field = torch.randn(256, 3, 40, 40, generator=generator)
+    turned = augment.transform(field, augment.augmentation(256, 15.0, False, generator))
+    assert turned[:, :, 10:30, 10:30].std().item() == pytest.approx(0.7, abs=0.03)
+
+
+def test_no_training_meets_the_noise_of_the_test_images(tiny_images):
+    clean, ids = standardise(tiny_images.tensor())[:4], torch.arange(4)
+    settings = dataclasses.replace(QUICK, resample=False, rotation=0.0, flip=False, seed=0)
+    step = Step(build("smallcnn", 3), tiny_images, settings, torch.device("cpu"))
+    turned, noisy = step.views(clean, ids)
+    tested = fixed_noise(settings.make_noise(), clean, ids, seed=0)
+    assert not torch.allclose(noisy - turned, tested - clean, atol=0.1)
+
+
+def test_an_incomplete_last_batch_is_left_out(tiny_images, monkeypatch):
+    loop = _Loop(
+        build("smallcnn", 3),
+        tiny_images,
+        dataclasses.replace(QUICK, batch_size=5),
+        torch.device("cpu"),
+    )
+    seen = []
+
+    def count(step, positions):
+        seen.append(len(positions))
+        return torch.zeros(6)
+
+    monkeypatch.setattr(Step, "__call__", count)
+    loop.run_epoch()
+    assert seen == [5, 5]
+
+
+def test_divergence_says_where_and_what_to_try(tiny_images, tmp_path):
+    settings = dataclasses.replace(QUICK, learning_rate=1e30, epochs=3)
+    state = tmp_path / "state.pt"
+    with pytest.raises(DivergenceError, match=r"epoch \d, step \d of 3.*1e\+30; try a smaller"):
+        fit(tiny_images, settings, state=state)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"noise": "salt"}, "'salt'.*gaussian, neighborhood"),
+        ({"strength": -1.0}, "strength .=-1.0."),
+        ({"epochs": 0}, "epochs .=0."),
+        ({"seed": -1}, "seed .=-1."),
+        ({"learning_rate": math.nan}, "learning_rate .=nan."),
+        ({"rotation": 200.0}, "rotation .=200.0."),
+        ({"forward": "both"}, "'both'.*joint, separate"),
+        ({"precision": "float16"}, "'float16'.*float32, bfloat16"),
+        ({"lambda_": 1.5}, "lambda .=1.5."),
+        ({"tau": 0.0}, "tau .=0.0."),
+        ({"method": "xyz"}, "'xyz'.*baseline"),
+    ],
+)
+def test_bad_settings_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        Settings(**options)
+
+
+def test_batches_that_cannot_work_are_refused(tiny_images):
+    with pytest.raises(ValueError, match="batch_size .=1. does not work with batch norm"):
+        fit(tiny_images, dataclasses.replace(QUICK, batch_size=1))
+    with pytest.raises(ValueError, match="batch_size .=13. is larger than the training set .12."):
+        fit(tiny_images, dataclasses.replace(QUICK, batch_size=13))
+
+
+def test_devices(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device().type == "cpu"
+    with pytest.raises(ValueError, match="'cuda'.*no CUDA GPU"):
+        pick_device("cuda")
+    for nowhere in ("gpu", "meta", "mps", "cuda:x"):
+        with pytest.raises(ValueError, match=f"'{nowhere}'.*auto, cpu, cuda or cuda:<number>"):
+            pick_device(nowhere)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert pick_device("cuda:1").index == 1
+    with pytest.raises(ValueError, match="'cuda:2'.*has 2 CUDA"):
+        pick_device("cuda:2")
+
+
+def test_no_gpu_is_seeded_by_the_way(tiny_images, monkeypatch):
+    """A GPU's generator is the user's: `torch.manual_seed` would seed every one of them."""
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    fit(tiny_images, device="cpu")
+    assert not seeded
+
+
+def test_a_state_goes_on_with_what_it_began_with(tiny_images, tmp_path):
+    state = tmp_path / "state.pt"
+    fit(tiny_images, state=state)
+    for other, names in (
+        (dataclasses.replace(QUICK, learning_rate=1e-5), "learning_rate 0.001, now 1e-05"),
+        (dataclasses.replace(QUICK, seed=3), "seed 0, now 3"),
+    ):
+        with pytest.raises(ValueError, match=f"state.pt: this training began otherwise .{names}."):
+            fit(tiny_images, other, state=state)
+    with pytest.raises(ValueError, match="began otherwise .images"):
+        fit(tiny_images.select(range(8)), state=state)
+    longer = fit(tiny_images, dataclasses.replace(QUICK, epochs=3), state=state)[1]
+    assert len(longer) == 3
+    state.unlink()
+    plain = dataclasses.replace(QUICK, method="baseline")
+    fit(tiny_images, plain, state=state)
+    fit(tiny_images, dataclasses.replace(plain, strength=0.3), state=state)  # of no consequence
+
+
+def test_a_head_that_changes_the_maps_is_refused(tiny_images):
+    plain = build("smallcnn", 3)
+    for forward in ("joint", "separate"):
+        network = SplitNetwork(
+            plain.features[:-1], nn.Sequential(nn.ReLU(inplace=True), plain.head)
+        )
+        with pytest.raises(ValueError, match="head changes the maps .*inplace=False"):
+            train(network, tiny_images, dataclasses.replace(QUICK, forward=forward))
+
+
+def test_no_tau_for_maps_that_do_not_differ(tiny_images):
+    for weight, said in ((0.0, "0.0"), (math.nan, "nan")):
+        network = build("smallcnn", 3)
+        nn.init.constant_(network.features[-2].weight, weight)  # of the last normalisation
+        with pytest.raises(ValueError, match=f"no tau suits this network.* is {said}"):
+            suggest_tau(network, tiny_images, 4)
+
+
+# --- augmentation --------------------------------------------------------------------------------
+
+
+def test_no_rotation_no_flip_is_the_identity():
+    images = torch.randn(3, 3, 9, 9)
+    matrices = augment.augmentation(3, 0.0, False, torch.Generator())
+    torch.testing.assert_close(augment.transform(images, matrices), images, atol=1e-5, rtol=0)
+
+
+def test_flip_mirrors_half_and_a_quarter_turn_is_rot90():
+    images = torch.randn(1, 1, 8, 8)
+    mirror = torch.tensor([[[-1.0, 0], [0, 1]]])
+    torch.testing.assert_close(augment.transform(images, mirror), images.flip(3), atol=1e-5, rtol=0)
+    turn = torch.tensor([[[0.0, -1], [1, 0]]])
+    turned = augment.transform(images, turn)
+    expected = [torch.rot90(images, k, (2, 3)) for k in (1, 3)]
+    assert any(torch.allclose(turned, e, atol=1e-5) for e in expected)
+    matrices = augment.augmentation(4000, 0.0, True, torch.Generator().manual_seed(0))
+    assert (matrices[:, 0, 0] < 0).float().mean().item() == pytest.approx(0.5, abs=0.03)
+
+
+def test_angles_fill_the_range():
+    matrices = augment.augmentation(4000, 15.0, False, torch.Generator().manual_seed(0))
+    angles = torch.rad2deg(torch.atan2(matrices[:, 1, 0], matrices[:, 1, 1])).numpy()
+    assert np.abs(angles).max() <= 15.001
+    assert np.percentile(angles, [5, 95]) == pytest.approx([-13.5, 13.5], abs=0.6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("method", ["baseline", "innt"])
+def test_recorded_steps_train_like_plain_ones(tiny_images, monkeypatch, method):
+    settings = dataclasses.replace(QUICK, method=method, epochs=4, rotation=0.0, flip=False)
+    settings = dataclasses.replace(settings, strength=1e-6)  # draws need not be the same
+    _, recorded = fit(tiny_images, settings, device="cuda")
+    monkeypatch.setenv("INNT_CUDA_GRAPH", "0")
+    _, plain = fit(tiny_images, settings, device="cuda")
+    pd.testing.assert_frame_equal(recorded, plain, rtol=1e-3)

@@ -1,0 +1,143 @@
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+matplotlib.use("agg")
+
+from innt_lib.data.images import standardise  # noqa: E402
+from innt_lib.learn.networks import build  # noqa: E402
+from innt_lib.neighbors.noise import GaussianNoise  # noqa: E402
+from innt_lib.results import figures, gallery, tables  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    matplotlib.pyplot.close("all")
+
+
+def test_calibration_draws_the_means_and_marks_the_chosen_points():
+    rows = [
+        ("n", seed, "Gaussian", mu, top1 + seed)
+        for seed in (0, 2)
+        for mu, top1 in ((0.0, 90), (0.15, 40), (0.3, 20))
+    ]
+    curves = pd.DataFrame(rows, columns=["network", "seed", "noise", "strength", "top1"])
+    figure = figures.noise_calibration(curves, {"Gaussian": [0.15]})
+    ax = figure.axes[0]
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [91, 41, 21])
+    assert "at 0.15\nn 41 %" in [text.get_text() for text in ax.texts]
+    assert ax.get_ylabel() and ax.get_xlabel()
+
+
+def test_training_curves_show_what_there_is():
+    history = pd.DataFrame({
+        "epoch": [1, 2], "seed": 0, "clean": [2.0, 1.0], "noise": [2.1, 1.1], "reg": [0.5, 0.2],
+        "train_clean": [0.1, 0.4], "train_noisy": [0.1, 0.3], "test_clean": [0.2, 0.3],
+        "test_noisy": np.nan,
+    })  # fmt: skip
+    losses, reg, accuracy = figures.training_curves(history, regularised=False).axes
+    np.testing.assert_allclose(losses.lines[1].get_ydata(), [2.1, 1.1])
+    assert "not trained on" in reg.get_title()
+    assert [line.get_label() for line in accuracy.lines] == [
+        "train, clean", "held out, clean", "train, noisy",
+    ]  # fmt: skip
+    np.testing.assert_allclose(accuracy.lines[0].get_ydata(), [10, 40])
+
+
+def test_comparison_has_a_dot_a_seed_and_the_interval():
+    results = pd.DataFrame({
+        "network": "n", "method": ["nt", "nt", "innt", "innt"], "noise": "gaussian",
+        "ad": [0.49, 0.51, 0.1, 0.3],
+    })  # fmt: skip
+    ax = figures.comparison(results, ["ad"]).axes[0]
+    dots, interval, mean = ax.lines[:3]
+    np.testing.assert_allclose(dots.get_ydata(), [0.49, 0.51])
+    np.testing.assert_allclose(mean.get_ydata(), 0.5)
+    np.testing.assert_allclose(np.diff(interval.get_ydata()), 2 * 12.7062 * 0.01, rtol=1e-4)
+
+
+def test_variants_stand_below_each_other_around_the_reference():
+    results = pd.DataFrame({
+        "network": "n", "method": ["b", "b", "a", "a"], "noise": "gaussian", "ad": [0.4, 0.6, 0.1, 0.3],
+    })  # fmt: skip
+    ax = figures.variants(results, ["ad"], "b").axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "a"]
+    reference, dots, bar = ax.lines[0], ax.lines[4], ax.lines[5]
+    np.testing.assert_allclose(reference.get_xdata(), 0.5)
+    np.testing.assert_allclose(dots.get_xdata(), [0.1, 0.3])
+    np.testing.assert_allclose(dots.get_ydata(), 1.25)
+    # t(0.975, 1 degree of freedom) = 12.7 times 0.1 to either side, cut where Average Drop ends
+    np.testing.assert_allclose(bar.get_xdata(), [0, 1])
+
+
+def test_panels_place_pictures_maps_and_boxes():
+    image = np.zeros((8, 8, 3), dtype=np.uint8)
+    rows = [
+        [gallery.Panel(image, map=np.eye(8), caption="x", correct=False), None],
+        [gallery.Panel(image, box=np.array([1, 2, 5, 7])), gallery.Panel(image)],
+    ]
+    axes = gallery.panels(rows, ["a", "b"], ["r", "s"]).axes
+    assert [len(ax.images) for ax in axes] == [2, 0, 1, 1]
+    frame = axes[2].patches[0]
+    assert (frame.get_x(), frame.get_y(), frame.get_width(), frame.get_height()) == (0.5, 1.5, 4, 5)
+    assert axes[0].get_title() == "a" and axes[2].get_ylabel() == "s"
+
+
+def test_beside_paper_has_every_published_cell():
+    compared = pd.DataFrame({
+        "network": ["n"], "noise": ["gaussian"], "metric": ["ad"], "difference": [-0.1],
+        "low": [-0.2], "high": [0.0],
+    })  # fmt: skip
+    ax = figures.beside_paper(compared, tables.published_differences()).axes[0]
+    diamonds = [line for line in ax.lines if line.get_marker() == "D"]
+    assert len(diamonds) == 6
+    assert min(line.get_xdata()[0] for line in diamonds) == pytest.approx(0.3067 - 0.5228)
+    alone = figures.beside_paper(compared[:0], tables.published_differences()).axes[0]
+    assert len([line for line in alone.lines if line.get_marker() == "D"]) == 6
+
+
+def test_saved_figures_are_the_same_files_every_time(tmp_path):
+    for folder in ("a", "b"):
+        figure = gallery.panels([[gallery.Panel(np.zeros((4, 4, 3), dtype=np.uint8))]])
+        figures.save(figure, str(tmp_path / folder), "f", pd.DataFrame({"x": [1 / 3]}))
+    for name in ("f.png", "f.pdf", "f.csv"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    for left in (".f.png.0.tmp", ".f.csv.0.tmp", ".f2.png.0.tmp"):  # by killed writers
+        (tmp_path / "a" / left).touch()
+    figures.save(figure, str(tmp_path / "a"), "f")
+    assert [path.name for path in tmp_path.rglob("*.tmp")] == [".f2.png.0.tmp"]
+    (tmp_path / "a" / ".f2.png.0.tmp").unlink()
+    figures.save(figure, "", "nowhere")
+    assert len(list(tmp_path.rglob("*.*"))) == 6
+
+
+def test_pictures_survive_standardising_and_looks_are_of_what_was_shown(tiny_images):
+    shown = gallery.displayable(standardise(tiny_images.tensor()))
+    assert np.array_equal(shown, tiny_images.images)
+    network = build("smallcnn", 3).eval()
+    clean, noisy = (gallery.look(network, tiny_images, n) for n in (None, GaussianNoise(0.3)))
+    assert np.array_equal(clean.pictures, tiny_images.images)
+    assert not np.array_equal(noisy.pictures, clean.pictures)
+    assert clean.maps.shape == (12, 16, 16)
+    with torch.no_grad():
+        logits = network(standardise(tiny_images.tensor()))
+    assert np.array_equal(clean.predicted, logits.argmax(1).numpy())
+    panel = clean.panel(3)
+    assert panel.correct == (clean.predicted[3] == tiny_images.labels[3])
+
+
+def test_a_look_at_many_pictures_is_that_at_each(tiny_images):
+    """More pictures than are processed at once: the noise follows the position in the whole set."""
+    many = tiny_images.select([i % 12 for i in range(70)])
+    network, noise = build("smallcnn", 3).eval(), GaussianNoise(0.5)
+    whole = gallery.look(network, many, noise)
+    shown = gallery.displayable(gallery.noisy_batch(many, noise))
+    assert np.array_equal(whole.pictures, shown) and whole.maps.shape == (70, *shown.shape[1:3])
+    assert not np.array_equal(whole.pictures[0], whole.pictures[60])  # one image, two fields
+    few = gallery.look(network, many, noise, chosen=[60, 3])
+    assert np.array_equal(few.pictures, whole.pictures[[60, 3]])
+    assert np.array_equal(few.labels, whole.labels[[60, 3]])
+    np.testing.assert_allclose(few.maps, whole.maps[[60, 3]], atol=1e-5)
