@@ -16,13 +16,12 @@ from timing import in_new_process, interleaved, peak_memory
 from torch import Tensor
 from torchcam.methods import GradCAM as TorchcamGradCAM
 
-from innt_lib import data
+from innt_lib import data, neighbors
 from innt_lib.explain import cam
 from innt_lib.learn import networks
-from innt_lib.learn.losses import Objective
+from innt_lib.learn.methods import Objective
 from innt_lib.learn.settings import Settings
 from innt_lib.learn.training import _Loop
-from innt_lib.neighbors import noise
 from innt_lib.results import evaluation
 from innt_lib.system.environment import pick_device
 
@@ -122,7 +121,7 @@ def noises() -> Iterator[Row]:
     images = torch.randn(16, 3, 224, 224)
     array = images.numpy()
     for name, made in (
-        ("gaussian", noise.GaussianNoise(0.15)), ("neighborhood", noise.NeighborhoodNoise(1.0)),
+        ("gaussian", neighbors.GaussianNoise(0.15)), ("neighborhood", neighbors.NeighborhoodNoise(1.0)),
     ):  # fmt: skip
         generator, numpy = torch.Generator(), np.random.default_rng(0)
 
@@ -267,9 +266,9 @@ def evaluations(count: int, folder: Path) -> Iterator[Row]:
         images.name, images.images, images.labels, boxes, images.classes, images.ids, "boxed"
     )
     network = networks.build("resnet18", CLASSES).eval()
-    made, batch = noise.GaussianNoise(0.15), 50
+    made, batch = neighbors.GaussianNoise(0.15), 50
     clean, labels = data.standardise(images.tensor()), torch.from_numpy(images.labels)
-    noisy = noise.fixed_noise(made, clean, torch.arange(count), 0)
+    noisy = neighbors.near_fixed(made, clean, torch.arange(count), 0)
 
     @torch.no_grad()
     def floor() -> None:
@@ -319,7 +318,10 @@ def memory() -> list[tuple[str, str, float, float]]:
     """What grows and what does not: work, size, MiB at first, MiB at four times the images."""
     setup = (
         "import numpy as np, torch; torch.set_num_threads(1)\n"
-        "from innt_lib import cam, data, evaluation, models, noise\n"
+        "from innt_lib import data, neighbors\n"
+        "from innt_lib.explain import cam\n"
+        "from innt_lib.learn import networks\n"
+        "from innt_lib.results import evaluation\n"
         "network = networks.build('smallcnn', 10).eval()\n"
         "def images(n):\n"
         "    pixels = np.broadcast_to(np.arange(64, dtype=np.uint8)[None, :, None, None], (n, 64, 64, 3))\n"
@@ -328,7 +330,7 @@ def memory() -> list[tuple[str, str, float, float]]:
     )
     work = {
         "evaluation, smallcnn, 64 px": (
-            "evaluation.evaluate(network, images({}), noise.GaussianNoise(0.15))", 256,
+            "evaluation.evaluate(network, images({}), neighbors.GaussianNoise(0.15))", 256,
         ),
         "Score-CAM, smallcnn, 64 px": (
             "cam.cam('scorecam', network, torch.randn({}, 3, 64, 64), None)", 16,

@@ -14,13 +14,15 @@ What one takes into a training of one's own:
 """
 
 from innt_lib.explain.cam import explain
-from innt_lib.learn.losses import Objective, activation_distance
+from innt_lib.learn.losses import activation_distance
+from innt_lib.learn.methods import Objective
 from innt_lib.learn.networks import build
 from innt_lib.learn.split import SplitNetwork
-from innt_lib.neighbors.noise import GaussianNoise, NeighborhoodNoise
+from innt_lib.neighbors import Attack, GaussianNoise, NeighborhoodNoise
 
 __version__ = "0.1.0"
 __all__ = [
+    "Attack",
     "GaussianNoise",
     "NeighborhoodNoise",
     "Objective",

@@ -10,7 +10,7 @@ from torch import Tensor
 from innt_lib.data import ImageSet
 from innt_lib.explain import metrics
 from innt_lib.learn.split import SplitNetwork
-from innt_lib.neighbors.noise import Noise, fixed_noise
+from innt_lib.neighbors import Neighbor, near_fixed
 from innt_lib.system.tensors import evaluating, standardise
 
 
@@ -18,7 +18,7 @@ from innt_lib.system.tensors import evaluating, standardise
 def accuracy(
     network: SplitNetwork,
     images: ImageSet,
-    noise: Noise | None = None,
+    noise: Neighbor | None = None,
     *,
     batch_size: int = 64,
     seed: int = 0,
@@ -32,16 +32,17 @@ def accuracy(
 
 
 def _accuracy(
-    network: SplitNetwork, images: ImageSet, noise: Noise | None, batch_size: int, seed: int
+    network: SplitNetwork, images: ImageSet, noise: Neighbor | None, batch_size: int, seed: int
 ) -> float:
     device = next(network.parameters()).device
     hits = 0.0
     for start in range(0, len(images), batch_size):
         part = images.select(range(start, min(start + batch_size, len(images))))
         batch = standardise(part.tensor().to(device))
-        if noise is not None:
-            batch = fixed_noise(noise, batch, torch.arange(start, start + len(part)), seed)
         labels = torch.from_numpy(part.labels).to(device)
+        if noise is not None:
+            ids = torch.arange(start, start + len(part))
+            batch = near_fixed(noise, batch, ids, seed, labels, network)
         hits += float(metrics.topk_correct(network(batch), labels).sum())
     return hits / len(images)
 

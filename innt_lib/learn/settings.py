@@ -6,22 +6,13 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from innt_lib.learn.losses import Norm, Objective
-from innt_lib.neighbors.noise import Form, Noise, Range, make_noise
+from innt_lib.learn.losses import Norm
+from innt_lib.learn.methods import METHODS, Objective
+from innt_lib.neighbors import Neighbor, make_neighbor
+from innt_lib.neighbors.noise import Form, Range
 
 Forward = Literal["joint", "separate"]
 Precision = Literal["float32", "bfloat16"]
-
-# Parameters that a method does not use do not tell its runs apart.
-_UNUSED = {
-    "baseline": (
-        "noise", "strength", "noise_range", "noise_form", "resample", "forward", "lambda_", "tau",
-        "norm",
-    ),
-    "nt": ("lambda_", "tau", "norm"),
-    "nt_weighted": ("tau", "norm"),
-    "innt_origin": ("lambda_",),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +20,9 @@ class Settings:
     """How a network is trained; the defaults are the paper's (Table 2, Section 4.2).
 
     Args:
-        method: one of ``losses.METHODS``.
-        noise: ``"gaussian"`` or ``"neighborhood"`` (``"none"`` for the baseline).
-        strength: of the noise, at least 0; mu_G or mu_N.
+        method: one of ``methods.METHODS``.
+        noise: the neighbour, one of ``neighbors.NEIGHBORS`` (``"none"`` for the baseline).
+        strength: of it, at least 0: mu_G, mu_N, or the radius of an attack in 1/255.
         noise_range, noise_form: see :mod:`innt_lib.neighbors.noise`.
         resample: noise drawn anew for every batch (Section 3.4), or once per image (Section 3.1).
         forward: clean and noisy images in one ``"joint"`` pass, so that batch normalisation sees
@@ -67,7 +58,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.objective().uses_noise:
-            self.make_noise()
+            self.make_neighbor()
         for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} (={getattr(self, name)}) must be at least {least}")
@@ -83,13 +74,13 @@ class Settings:
     @property
     def identity(self) -> dict[str, Any]:
         """The settings that make a difference to the trained weights, sorted by name."""
-        unused = _UNUSED.get(self.method, ())
+        unused = METHODS[self.method].ignores
         return {k: v for k, v in sorted(asdict(self).items()) if k not in unused}
 
     def objective(self) -> Objective:
         """The loss these settings train on."""
         return Objective(self.method, self.lambda_, self.tau, self.norm)
 
-    def make_noise(self) -> Noise:
-        """The noise these settings train with."""
-        return make_noise(self.noise, self.strength, self.noise_range, self.noise_form)
+    def make_neighbor(self) -> Neighbor:
+        """The neighbour that pictures are trained with."""
+        return make_neighbor(self.noise, self.strength, self.noise_range, self.noise_form)

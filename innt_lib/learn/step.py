@@ -14,7 +14,7 @@ from innt_lib.learn import capture
 from innt_lib.learn.augment import augmentation, transform
 from innt_lib.learn.settings import Settings
 from innt_lib.learn.split import SplitNetwork
-from innt_lib.neighbors.noise import fixed_noise
+from innt_lib.neighbors import near, near_fixed
 from innt_lib.system.tensors import standardise
 
 LOGGED = ("loss", "clean", "noise", "reg", "train_clean", "train_noisy")
@@ -46,7 +46,7 @@ class Step:
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.settings, self.device = settings, device
         self.objective = settings.objective()
-        self.noise = settings.make_noise() if self.objective.uses_noise else None
+        self.noise = settings.make_neighbor() if self.objective.uses_noise else None
         self.pixels = _resident(images, device)
         self.labels = torch.from_numpy(images.labels).to(self.pixels.device)
         gpu = device.type == "cuda"
@@ -70,7 +70,7 @@ class Step:
 
     def update(self, pixels: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
         """The step itself, on uint8 pixels and labels that are on the device."""
-        clean, noisy = self.views(standardise(pixels), positions)
+        clean, noisy = self.views(standardise(pixels), labels, positions)
         with autocast(self.device, self.settings.precision):
             clean_out, noisy_out = self.forward(clean, noisy)
             loss = self.objective(labels, *clean_out, *noisy_out)
@@ -83,18 +83,23 @@ class Step:
             accuracies = (_accuracy(of, labels) for of in logits)
             return torch.stack([*(part.detach() for part in parts), *accuracies])
 
-    def views(self, clean: Tensor, positions: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The augmented clean batch and its noisy copy, both seen from the same angle."""
+    def views(
+        self, clean: Tensor, labels: Tensor, positions: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """The augmented clean batch and its neighbours, both seen from the same angle."""
         settings, generator = self.settings, self.generators["augment"]
         matrix = augmentation(len(clean), settings.rotation, settings.flip, generator)
         clean = transform(clean, matrix)
         if self.noise is None:
             return clean, None
-        if settings.resample:
-            return clean, self.noise(clean, self.generators["noise"])
-        # Drawn for what the network sees: turned with the picture it would lose a third of its
-        # strength to the interpolation. Seed 0 is that of the test images' noise.
-        return clean, fixed_noise(self.noise, clean, positions, settings.seed + 1)
+        with autocast(self.device, settings.precision):  # for attacks, which run the network
+            if settings.resample:
+                drawn = self.generators["noise"]
+                return clean, near(self.noise, clean, labels, self.network, drawn)
+            # Drawn for what the network sees: turned with the picture it would lose a third of its
+            # strength to the interpolation. Seed 0 is that of the test images' noise.
+            seed = settings.seed + 1
+            return clean, near_fixed(self.noise, clean, positions, seed, labels, self.network)
 
     def forward(
         self, clean: Tensor, noisy: Tensor | None

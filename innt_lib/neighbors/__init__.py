@@ -1,1 +1,16 @@
-"""What stands near a picture."""
+"""What stands near a picture: noisy copies and attacked ones, by name, drawn anew or once."""
+
+from innt_lib.neighbors.attacks import Attack
+from innt_lib.neighbors.near import NEIGHBORS, Neighbor, make_neighbor, near, near_fixed
+from innt_lib.neighbors.noise import GaussianNoise, NeighborhoodNoise
+
+__all__ = [
+    "NEIGHBORS",
+    "Attack",
+    "GaussianNoise",
+    "Neighbor",
+    "NeighborhoodNoise",
+    "make_neighbor",
+    "near",
+    "near_fixed",
+]

@@ -7,7 +7,6 @@ must live on the device of the images; without one, PyTorch's global generator i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -86,48 +85,6 @@ class NeighborhoodNoise:
         return torch.addcmul(images, field, scale, value=self.strength)
 
 
-Noise = GaussianNoise | NeighborhoodNoise
-NOISES: dict[str, type[GaussianNoise] | type[NeighborhoodNoise]] = {
-    "gaussian": GaussianNoise,
-    "neighborhood": NeighborhoodNoise,
-}
-
-
-def make_noise(
-    name: str,
-    strength: float,
-    noise_range: Range = "image",
-    noise_form: Form = "multiplicative",
-) -> Noise:
-    """A noise by name, given the options of both kinds; ValueError, listing the names, for any other."""
-    if name not in NOISES:
-        raise ValueError(f"noise (={name!r}) must be one of {', '.join(NOISES)}")
-    if name == "gaussian":
-        return GaussianNoise(strength, noise_range)
-    return NeighborhoodNoise(strength, noise_form)
-
-
-def fixed_noise(noise: Noise, images: Tensor, ids: Tensor, seed: int) -> Tensor:
-    """The same noise for the same image every time: noise drawn once, as in Section 3.1.
-
-    Args:
-        noise: the noise to draw.
-        images: ``(B, C, H, W)``, standardised.
-        ids: ``(B,)`` integer positions of the images in their data set.
-        seed: of the run; another seed draws another field for every image.
-
-    Returns:
-        Noisy images of the same shape; a row depends on its image, its id and the seed alone (so
-        with ``range="batch"`` every image is a batch of its own).
-    """
-    return torch.cat(
-        [
-            noise(image[None], _generator(image.device, seed, number))
-            for image, number in zip(images, _integers(ids), strict=True)
-        ]
-    )
-
-
 def _empty(images: Tensor) -> Tensor:
     if images.ndim != 4 or not images.is_floating_point():
         raise ValueError(
@@ -136,16 +93,6 @@ def _empty(images: Tensor) -> Tensor:
         )
     # Always contiguous: the same draws land on the same pixels whatever the layout of the images.
     return torch.empty(images.shape, dtype=images.dtype, device=images.device)
-
-
-def _integers(ids: Tensor) -> Iterable[int]:
-    return (int(number) for number in ids.tolist())
-
-
-def _generator(device: torch.device, seed: int, number: int) -> torch.Generator:
-    # Neighbouring seeds give unrelated streams once they are spread by a large odd constant.
-    mixed = ((seed + 1) * 0x9E3779B97F4A7C15 + number * 0xBF58476D1CE4E5B9) % 2**63
-    return torch.Generator(device).manual_seed(mixed)
 
 
 def _check_strength(strength: float) -> None:

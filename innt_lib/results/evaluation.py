@@ -17,7 +17,7 @@ from innt_lib.data import ImageSet
 from innt_lib.explain import metrics
 from innt_lib.explain.cam import CAMS, explain
 from innt_lib.learn.split import SplitNetwork
-from innt_lib.neighbors.noise import Noise, fixed_noise
+from innt_lib.neighbors import Neighbor, near_fixed
 from innt_lib.system.tensors import MEAN, STD, evaluating, standardise
 
 Target = Literal["label", "predicted"]
@@ -61,7 +61,7 @@ class Reading:
 def evaluate(
     network: SplitNetwork,
     images: ImageSet,
-    noise: Noise,
+    noise: Neighbor,
     *,
     cam: str = "gradcam",
     reading: Reading | None = None,
@@ -109,7 +109,7 @@ def evaluate(
 def _batch(
     network: SplitNetwork,
     images: ImageSet,
-    noise: Noise,
+    noise: Neighbor,
     cam: str,
     reading: Reading,
     start: int,
@@ -118,7 +118,8 @@ def _batch(
     device = next(network.parameters()).device
     clean = standardise(images.tensor().to(device))
     labels = torch.from_numpy(images.labels).to(device)
-    noisy = fixed_noise(noise, clean, torch.arange(start, start + len(images)), seed)
+    ids = torch.arange(start, start + len(images))
+    noisy = near_fixed(noise, clean, ids, seed, labels, network)
 
     if reading.target == "label":
         targets = labels

@@ -17,7 +17,7 @@ from torch import Tensor
 from innt_lib.data import ImageSet
 from innt_lib.explain.cam import explain
 from innt_lib.learn.split import SplitNetwork
-from innt_lib.neighbors.noise import Noise, fixed_noise
+from innt_lib.neighbors import Neighbor, near_fixed
 from innt_lib.system.tensors import MEAN, STD, standardise
 
 
@@ -150,7 +150,7 @@ class Look:
 def look(
     network: SplitNetwork,
     images: ImageSet,
-    noise: Noise | None = None,
+    noise: Neighbor | None = None,
     *,
     chosen: Sequence[int] | None = None,
     cam: str = "gradcam",
@@ -171,7 +171,7 @@ def look(
     places = torch.arange(len(images)) if chosen is None else torch.tensor(chosen)
     for positions in places.split(64):
         few = images.select(positions.numpy())
-        shown = noisy_batch(few, noise, seed, positions).to(device)
+        shown = noisy_batch(few, noise, seed, positions, network).to(device)
         labels = torch.from_numpy(few.labels).to(device)
         found = explain(cam, network, shown, labels)
         probability = found.logits.softmax(1).gather(1, labels[:, None])[:, 0]
@@ -182,18 +182,27 @@ def look(
 
 
 def noisy_batch(
-    images: ImageSet, noise: Noise | None, seed: int = 0, positions: Tensor | None = None
+    images: ImageSet,
+    noise: Neighbor | None,
+    seed: int = 0,
+    positions: Tensor | None = None,
+    network: SplitNetwork | None = None,
 ) -> Tensor:
-    """Standardised images ``(B, 3, H, W)``, noisy if asked, on the CPU.
+    """Standardised images ``(B, 3, H, W)``, noisy if asked, on the network's device or the CPU.
 
     Args:
         images: a batch of them.
         noise: drawn from ``seed`` and an image's position; None leaves the images clean.
         positions: ``(B,)`` integer, in the set that the batch is of; 0 to B - 1 if None.
+        network: which attacks are aimed at; other neighbours do without.
     """
-    clean = standardise(images.tensor())
+    device = torch.device("cpu") if network is None else next(network.parameters()).device
+    clean = standardise(images.tensor().to(device))
+    if noise is None:
+        return clean
     ids = torch.arange(len(images)) if positions is None else positions
-    return clean if noise is None else fixed_noise(noise, clean, ids, seed)
+    labels = torch.from_numpy(images.labels).to(device)
+    return near_fixed(noise, clean, ids, seed, labels, network)
 
 
 def displayable(images: Tensor) -> np.ndarray:

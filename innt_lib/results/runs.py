@@ -33,7 +33,7 @@ from innt_lib.learn.losses import Norm
 from innt_lib.learn.settings import Settings
 from innt_lib.learn.split import SplitNetwork, check_size
 from innt_lib.learn.training import DivergenceError, train
-from innt_lib.neighbors.noise import Noise
+from innt_lib.neighbors import Neighbor
 from innt_lib.results.evaluation import VERSION, Reading, evaluate
 from innt_lib.system import paths
 from innt_lib.system.environment import device_name, pick_device, versions
@@ -232,7 +232,7 @@ def history(run: Run) -> pd.DataFrame:
 
 def evaluation(
     run: Run,
-    noise: Noise,
+    noise: Neighbor,
     *,
     cam: str = "gradcam",
     reading: Reading | None = None,

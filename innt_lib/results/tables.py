@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 from tqdm.auto import tqdm
 
-from innt_lib.neighbors.noise import NOISES, make_noise
+from innt_lib.neighbors import make_neighbor
 from innt_lib.results import paper, runs
 from innt_lib.results.evaluation import Reading
 from innt_lib.results.stats import mean_interval
@@ -59,7 +59,7 @@ def per_image(
     tables = []
     pairs = conditions(grid, noises)
     for run, name, strength in tqdm(pairs, desc="evaluations", unit="run", leave=False):
-        noise = make_noise(name, strength, run.noise_range, run.noise_form)
+        noise = make_neighbor(name, strength, run.noise_range, run.noise_form)
         table = runs.evaluation(run, noise, cam=cam, reading=reading, device=device)
         about = {
             "run": run.name, "network": run.network, "method": run.label, "noise": name,
@@ -129,7 +129,8 @@ def wide(cells: pd.DataFrame, digits: int) -> pd.DataFrame:
         index=["network", "method"], columns=["noise", "metric"], values="text"
     )
     rows = list(dict.fromkeys(zip(cells["network"], cells["method"], strict=True)))
-    present = [n for n in NOISES if n in set(cells["noise"])]
+    order = {"gaussian": 0, "neighborhood": 1}  # the paper's, and then the others as they come
+    present = sorted(dict.fromkeys(cells["noise"]), key=lambda name: order.get(name, 2))
     columns = [(n, m) for n in present for m in dict.fromkeys(cells["metric"])]
     return table.loc[rows, columns]
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from innt_lib import data
-from innt_lib.data import ImageSet, cache, load
+from innt_lib.data import ImageSet, cache, load, loading
 from innt_lib.data.boxes import clip_box
 from innt_lib.data.cache import to_rgb
 from innt_lib.system.tensors import standardise
@@ -245,9 +245,9 @@ def test_every_fifth_of_each_class(images: list[tuple[int, bool]]) -> None:
     counts = [int((training & (labels == label)).sum()) for label in range(4)]
     if max(counts) < 2:
         with pytest.raises(ValueError, match="at least two"):
-            data._every_fifth(labels, training)
+            loading._every_fifth(labels, training)
         return
-    held_out = data._every_fifth(labels, training)
+    held_out = loading._every_fifth(labels, training)
     assert not (held_out & ~training).any()
     for label, count in enumerate(counts):
         assert (held_out & (labels == label)).sum() == (max(1, count // 5) if count > 1 else 0)

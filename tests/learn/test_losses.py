@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from innt_lib.learn.losses import METHODS, Objective, activation_distance
+from innt_lib.learn.losses import activation_distance
+from innt_lib.learn.methods import METHODS, Objective
 
 
 def maps(n=4, seed=0, dtype=torch.float64):

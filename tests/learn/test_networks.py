@@ -1,16 +1,10 @@
 import pytest
 import torch
+from safetensors.torch import save
 from torch import nn
 
-from innt_lib.learn.networks import (
-    NETWORKS,
-    SplitNetwork,
-    build,
-    check_size,
-    load_checkpoint,
-    map_size,
-    save_checkpoint,
-)
+from innt_lib.learn.networks import NETWORKS, build, load_checkpoint, save_checkpoint
+from innt_lib.learn.split import SplitNetwork, check_size, map_size
 
 
 def images(size, n=2):
@@ -144,8 +138,8 @@ def test_a_pickle_is_never_executed(tmp_path):
 
 
 def test_bad_names_are_listed():
-    with pytest.raises(ValueError, match=r"'vgg19'.*alexnet, vgg16, resnet18, resnet20, smallcnn"):
-        build("vgg19", 4)
+    with pytest.raises(ValueError, match=r"'vgg99'.*timm/.*smallcnn, resnet20, alexnet, vgg11"):
+        build("vgg99", 4)
     with pytest.raises(ValueError, match=r"classes .=1."):
         build("smallcnn", 1)
     with pytest.raises(ValueError, match="no ImageNet weights for smallcnn"):
@@ -160,3 +154,77 @@ def test_a_network_of_ones_own(monkeypatch):
 
     monkeypatch.setitem(NETWORKS, "mine", mine)
     assert build("mine", 4)(images(16)).shape == (2, 4)
+
+
+def test_torchvisions_networks_are_split_as_they_are():
+    """The logits of the two parts are those of the whole, for one of each way to be split."""
+    import torchvision
+
+    for name in ("alexnet", "resnet18", "regnet_x_400mf", "mobilenet_v2", "mobilenet_v3_small"):
+        whole = torchvision.models.get_model(name, num_classes=1000).eval()
+        split = build(name, 1000).eval()
+        moved = dict(zip(split.state_dict(), whole.state_dict().values(), strict=True))
+        split.load_state_dict(moved)
+        with torch.no_grad():
+            torch.testing.assert_close(split(images(96)), whole(images(96)), msg=name)
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "resnet18", "mobilenetv3_small_050"])
+def test_timms_networks_are_split_at_their_own_seam(name):
+    import timm
+
+    split = build(f"timm/{name}", 6, seed=3).eval()
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        whole = timm.create_model(name)
+        whole.reset_classifier(6)
+    whole.eval()
+    assert sum(p.numel() for p in split.parameters()) == sum(p.numel() for p in whole.parameters())
+    with torch.no_grad():
+        maps = split.features(images(64))
+        torch.testing.assert_close(maps, whole.forward_features(images(64)))
+        torch.testing.assert_close(split.head(maps), whole(images(64)))
+    assert not [k for k in split.state_dict() if not k.startswith(("features.", "head."))]
+
+
+def test_timms_transformers_and_unknown_names_are_refused_in_a_line():
+    for name in ("vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"):
+        with pytest.raises(ValueError, match=rf"timm/{name}.*no convolutional maps"):
+            build(f"timm/{name}", 4)
+    with pytest.raises(ValueError, match=r"timm/resnet81.*near it: timm/resnet"):
+        build("timm/resnet81", 4)
+
+
+def test_lite0_has_its_packages_imagenet_weights():
+    network = build("timm/tf_efficientnet_lite0", 40, "imagenet")
+    other = build("timm/tf_efficientnet_lite0", 40, "imagenet", seed=1)
+    states = network.state_dict(), other.state_dict()
+    for key in states[0]:
+        same = torch.equal(states[0][key], states[1][key])
+        assert same == (not key.endswith(("classifier.weight", "classifier.bias"))), key
+    assert float(states[0]["features.model.bn1.running_var"].std()) > 0.1  # trained, not new
+
+
+def test_squeezenets_weights_are_those_of_the_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("INNT_ROOT", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"python -m innt_lib.learn.squeezenet"):
+        build("squeezenet1_1", 4, "imagenet")
+    started = build("squeezenet1_1", 1000, seed=7)
+    whole = {k: v for k, v in started.state_dict().items() if k.startswith("features.")}
+    path = tmp_path / "data/weights/squeezenet1_1.safetensors"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(save(whole | {"classifier.1.weight": torch.zeros(3)}))
+    loaded = build("squeezenet1_1", 4, "imagenet").state_dict()
+    assert all(torch.equal(loaded[k], v) for k, v in whole.items())
+    assert loaded["head.3.weight"].shape == (4, 512)
+
+
+def test_weights_that_cannot_be_fetched_are_one_line(monkeypatch):
+    import torchvision
+
+    def lost(*_, **__):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torchvision.models, "get_model", lost)
+    with pytest.raises(FileNotFoundError, match=r"resnet18.*no route to host.*checkpoint"):
+        build("resnet18", 4, "imagenet")

@@ -13,7 +13,7 @@ from innt_lib.learn.settings import Settings
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.learn.step import Step
 from innt_lib.learn.training import DivergenceError, _Loop, suggest_tau, train
-from innt_lib.neighbors.noise import fixed_noise
+from innt_lib.neighbors import near_fixed
 from innt_lib.system.environment import pick_device
 from innt_lib.system.tensors import standardise
 
@@ -49,7 +49,7 @@ def test_one_step_is_the_step_one_would_write(tiny_images):
     logged = step(torch.arange(12))
 
     clean = standardise(tiny_images.tensor())
-    noisy = settings.make_noise()(clean, torch.Generator().manual_seed(3 * settings.seed + 2))
+    noisy = settings.make_neighbor()(clean, torch.Generator().manual_seed(3 * settings.seed + 2))
     labels = torch.from_numpy(tiny_images.labels)
     reference.train()
     a = reference.features(torch.cat([clean, noisy]))
@@ -134,7 +134,7 @@ def test_noise_drawn_once_returns_every_epoch_at_full_strength(tiny_images):
             QUICK, noise="gaussian", strength=strength, rotation=15.0, resample=resample
         )
         step = Step(build("smallcnn", 3), tiny_images, settings, torch.device("cpu"))
-        seen = [step.views(clean, ids) for _ in range(2)]
+        seen = [step.views(clean, torch.zeros(len(clean)).long(), ids) for _ in range(2)]
         assert not torch.equal(seen[0][0], seen[1][0])  # turned differently
         fields[resample] = [
             (noisy - turned)
@@ -159,8 +159,8 @@ def test_no_training_meets_the_noise_of_the_test_images(tiny_images):
     clean, ids = standardise(tiny_images.tensor())[:4], torch.arange(4)
     settings = dataclasses.replace(QUICK, resample=False, rotation=0.0, flip=False, seed=0)
     step = Step(build("smallcnn", 3), tiny_images, settings, torch.device("cpu"))
-    turned, noisy = step.views(clean, ids)
-    tested = fixed_noise(settings.make_noise(), clean, ids, seed=0)
+    turned, noisy = step.views(clean, torch.zeros(len(clean)).long(), ids)
+    tested = near_fixed(settings.make_neighbor(), clean, ids, seed=0)
     assert not torch.allclose(noisy - turned, tested - clean, atol=0.1)
 
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from innt_lib.neighbors.noise import GaussianNoise, NeighborhoodNoise, fixed_noise, make_noise
+from innt_lib.neighbors import GaussianNoise, NeighborhoodNoise, make_neighbor, near_fixed
 
 
 def batch(n=4, size=6, seed=0):
@@ -76,10 +76,10 @@ def test_same_generator_same_noise_and_strength_0_changes_nothing(noise):
 def test_fixed_noise_depends_on_image_and_seed_alone():
     images, noise = batch(6), GaussianNoise()
     ids = torch.arange(6)
-    whole = fixed_noise(noise, images, ids, seed=0)
-    assert torch.equal(fixed_noise(noise, images[2:4], ids[2:4], seed=0), whole[2:4])
-    assert torch.equal(fixed_noise(noise, images.flip(0), ids.flip(0), seed=0), whole.flip(0))
-    assert not torch.equal(fixed_noise(noise, images, ids, seed=1), whole)
+    whole = near_fixed(noise, images, ids, seed=0)
+    assert torch.equal(near_fixed(noise, images[2:4], ids[2:4], seed=0), whole[2:4])
+    assert torch.equal(near_fixed(noise, images.flip(0), ids.flip(0), seed=0), whole.flip(0))
+    assert not torch.equal(near_fixed(noise, images, ids, seed=1), whole)
     assert not torch.equal(whole[0] - images[0], whole[1] - images[1])
 
 
@@ -103,11 +103,11 @@ def test_images_that_are_no_standardised_batch_are_refused(noise):
 
 def test_unknown_names_list_the_valid_ones():
     with pytest.raises(ValueError, match=r"'salt'.*gaussian, neighborhood"):
-        make_noise("salt", 0.1)
+        make_neighbor("salt", 0.1)
     with pytest.raises(ValueError, match=r"'pixel'.*image, channel, batch"):
         GaussianNoise(range="pixel")
     with pytest.raises(ValueError, match=r"'other'.*multiplicative, additive"):
         NeighborhoodNoise(form="other")
-    assert make_noise("neighborhood", 2.0, noise_form="additive") == NeighborhoodNoise(
+    assert make_neighbor("neighborhood", 2.0, noise_form="additive") == NeighborhoodNoise(
         2, "additive"
     )

@@ -6,10 +6,10 @@ import torch
 
 matplotlib.use("agg")
 
-from innt_lib.data.images import standardise  # noqa: E402
 from innt_lib.learn.networks import build  # noqa: E402
 from innt_lib.neighbors.noise import GaussianNoise  # noqa: E402
 from innt_lib.results import figures, gallery, tables  # noqa: E402
+from innt_lib.system.tensors import standardise  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -238,7 +238,7 @@ def test_readings_change_what_they_say(root):
 
 
 def test_mask_fades_to_the_mean_or_to_black():
-    from innt_lib.data.images import standardise
+    from innt_lib.system.tensors import standardise
 
     black = standardise(torch.zeros(1, 2, 2, 3, dtype=torch.uint8))
     images = torch.randn(1, 3, 2, 2)

@@ -1,0 +1,108 @@
+"""What stands near a picture: noisy copies, attacked copies; by name, drawn anew or once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from innt_lib.neighbors.attacks import Attack
+from innt_lib.neighbors.noise import Form, GaussianNoise, NeighborhoodNoise, Range
+
+Network = Callable[[Tensor], Tensor]
+NEIGHBORS: dict[str, str] = {
+    "gaussian": "Gaussian noise (Eq. 6-7), strength mu_G",
+    "neighborhood": "neighborhood noise (Eq. 8-9), strength mu_N",
+    "fgsm": "one step of the fast gradient sign method, strength in 1/255",
+    "pgd": "five steps of projected gradient descent, strength in 1/255; pgd20: twenty, and so on",
+}
+
+
+Neighbor = GaussianNoise | NeighborhoodNoise | Attack
+
+
+def make_neighbor(
+    name: str,
+    strength: float,
+    noise_range: Range = "image",
+    noise_form: Form = "multiplicative",
+) -> Neighbor:
+    """A neighbour by name, given the options of both noises.
+
+    Args:
+        name: one of ``NEIGHBORS``, or ``"pgd<steps>"``.
+
+    Raises:
+        ValueError: unknown name (the known ones are listed), or a strength that it does not take.
+    """
+    if name == "gaussian":
+        return GaussianNoise(strength, noise_range)
+    if name == "neighborhood":
+        return NeighborhoodNoise(strength, noise_form)
+    if name == "fgsm":
+        return Attack(strength)
+    if found := re.fullmatch(r"pgd(\d*)", name):
+        return Attack(strength, int(found[1] or 5), random_start=True)
+    raise ValueError(f"noise (={name!r}) must be one of {', '.join(NEIGHBORS)}")
+
+
+def near(
+    neighbor: Neighbor,
+    images: Tensor,
+    labels: Tensor,
+    network: Network,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """A neighbour of every image, drawn now.
+
+    Args:
+        images: ``(B, 3, H, W)``, standardised.
+        labels: ``(B,)``; they and the network matter to attacks alone.
+
+    Returns:
+        Images of the same shape.
+    """
+    if isinstance(neighbor, Attack):
+        return neighbor(images, labels, network, generator)
+    return neighbor(images, generator)
+
+
+def near_fixed(
+    neighbor: Neighbor,
+    images: Tensor,
+    ids: Tensor,
+    seed: int,
+    labels: Tensor | None = None,
+    network: Network | None = None,
+) -> Tensor:
+    """The same random draws for the same image every time, as in Section 3.1.
+
+    Args:
+        images: ``(B, 3, H, W)``, standardised.
+        ids: ``(B,)`` integer positions of the images in their data set.
+        seed: of the run; another seed draws otherwise for every image.
+        labels, network: of attacks, which need them.
+
+    Returns:
+        Neighbours of the same shape; a row depends on its image, its id and the seed alone (and on the
+        network, for attacks), so with ``range="batch"`` every image is a batch of its own.
+
+    Raises:
+        ValueError: an attack without labels or network.
+    """
+    generators = (_generator(images.device, seed, int(number)) for number in ids.tolist())
+    pairs = zip(images, generators, strict=True)
+    if not isinstance(neighbor, Attack):
+        return torch.cat([neighbor(image[None], generator) for image, generator in pairs])
+    if labels is None or network is None:
+        raise ValueError(f"{neighbor} needs the labels and the network that it is aimed at")
+    start = torch.cat([neighbor.start(image[None], generator) for image, generator in pairs])
+    return neighbor.search(images, labels, network, start)
+
+
+def _generator(device: torch.device, seed: int, number: int) -> torch.Generator:
+    # Neighbouring seeds give unrelated streams once they are spread by a large odd constant.
+    mixed = ((seed + 1) * 0x9E3779B97F4A7C15 + number * 0xBF58476D1CE4E5B9) % 2**63
+    return torch.Generator(device).manual_seed(mixed)
