@@ -18,11 +18,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from innt_lib.data import ImageSet
 from innt_lib.learn import capture, networks
-from innt_lib.learn.settings import Precision, Settings
+from innt_lib.learn.settings import Settings
 from innt_lib.learn.step import Step
 from innt_lib.neighbors import noise
 from innt_lib.results import evaluation, paper
-from innt_lib.system.environment import pick_device
+from innt_lib.system.environment import Precision, pick_device
 
 # Dense bfloat16 peak of an H200 (NVIDIA's data sheet), and shares of it that training reaches.
 PEAK, SHARES = 989e12, (0.1, 0.4)

@@ -10,9 +10,9 @@ from innt_lib.learn.losses import Norm
 from innt_lib.learn.methods import METHODS, Objective
 from innt_lib.neighbors import Neighbor, make_neighbor
 from innt_lib.neighbors.noise import Form, Range
+from innt_lib.system.environment import Precision
 
 Forward = Literal["joint", "separate"]
-Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True)

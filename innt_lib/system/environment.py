@@ -8,10 +8,13 @@ import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal, cast, get_args
 
 import torch
 
 import innt_lib
+
+Precision = Literal["float32", "bfloat16"]
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -27,8 +30,28 @@ def pick_device(device: str = "auto") -> torch.device:
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if chosen.type == "cuda" and (chosen.index or 0) >= gpus:
         has = f"has {gpus} CUDA GPU(s), from cuda:0 on" if gpus else "has no CUDA GPU"
-        raise ValueError(f"device (={device!r}) was asked for, but this machine {has}")
+        raise ValueError(
+            f"device (={device!r}) was asked for, but this machine {has}; use auto"
+            + ("" if gpus else " or cpu")
+        )
     return chosen
+
+
+def pick_precision(precision: str, device: str = "auto") -> Precision:
+    """``"auto"``: bfloat16 on a GPU, float32 on a CPU; else as named.
+
+    On CPUs float32 is the safe choice: without bfloat16 instructions a step under bfloat16 autocast
+    takes 2.5 to 27 times as long.
+
+    Raises:
+        ValueError: another precision; a device that does not exist.
+    """
+    if precision not in ("auto", *get_args(Precision)):
+        known = ", ".join(("auto", *get_args(Precision)))
+        raise ValueError(f"precision (={precision!r}) must be one of {known}")
+    if precision == "auto":
+        return "bfloat16" if pick_device(device).type == "cuda" else "float32"
+    return cast(Precision, precision)
 
 
 def machine() -> dict[str, str]:

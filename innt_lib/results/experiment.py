@@ -1,0 +1,217 @@
+"""What the notebooks share: the settings of an experiment, each of which any of them takes.
+
+A notebook's parameters cell names the few settings that are its subject. The others have the defaults
+below, and can be given to any notebook all the same: ``papermill -p lambda_ 0.5``.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from innt_lib import data
+from innt_lib.learn.methods import METHODS
+from innt_lib.neighbors.noise import Form, Range
+from innt_lib.results import runs
+from innt_lib.results.runs import VARIANTS, Run
+from innt_lib.system.environment import pick_device, pick_precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Which networks are trained how, on which data, and judged under which noises.
+
+    Args:
+        dataset: ``"birds"``, ``"cub200"``, ``"cifar10"`` or the path of an image folder.
+        size: side of the images in pixels.
+        networks: names, separated by commas; see :func:`innt_lib.learn.networks.build`.
+        methods: names, separated by commas: of ``learn.methods.METHODS``, or ``nt_once``.
+        noises: names, separated by commas; see ``neighbors.NEIGHBORS``.
+        weights: ``"none"``, ``"imagenet"`` or a checkpoint.
+        mu_gaussian, mu_neighborhood: strengths of the two noises (Eq. 7 and 9).
+        radius: of FGSM and PGD, in 1/255.
+        noise_range, noise_form: readings of the two noises.
+        epochs: passes over the training images.
+        batch_size: images a step (as many neighbours come on top).
+        learning_rate: of Adam.
+        tau: weight inside Reg_na (Eq. 5); ``"auto"``: so that Reg_na starts at 0.5.
+        lambda_: weight of the clean images (Eq. 14).
+        rotation: augmentation: degrees to either side.
+        seeds: trainings of each cell.
+        precision: ``"auto"``: bfloat16 on a GPU, float32 elsewhere; or one of the two.
+        train_per_class, test_per_class: at most so many images of a class; 0 for all.
+        split: ``"test"``, or ``"validation"``: judge on a fifth of the training images.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        figures_folder: where figures and tables are saved; empty: only shown.
+
+    Raises:
+        ValueError: a value of another kind or out of range.
+    """
+
+    dataset: str = "birds"
+    size: int = 32
+    networks: str = "smallcnn"
+    methods: str = "baseline,nt,innt"
+    noises: str = "gaussian,neighborhood"
+    weights: str = "none"
+    mu_gaussian: float = 0.15
+    mu_neighborhood: float = 1.0
+    radius: float = 2.0
+    noise_range: Range = "image"
+    noise_form: Form = "multiplicative"
+    epochs: int = 10
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    tau: float | str = "auto"
+    lambda_: float = 0.7
+    rotation: float = 15.0
+    seeds: int = 3
+    precision: str = "auto"
+    train_per_class: int = 0
+    test_per_class: int = 0
+    split: data.Split = "test"
+    device: str = "auto"
+    figures_folder: str = ""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            _check_kind(field.name, getattr(self, field.name), field.default)
+        for name in ("mu_gaussian", "mu_neighborhood", "radius"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} (={getattr(self, name)}) must be a number of at least 0")
+        for method in _names(self.methods):
+            if method not in METHODS | VARIANTS:
+                known = ", ".join(METHODS | VARIANTS)
+                raise ValueError(f"method (={method!r}) must be one of {known}")
+        pick_device(self.device)
+        self._grid(1.0 if self.tau == "auto" else self.tau)  # what a run refuses is refused here
+
+    @classmethod
+    def of(cls, namespace: Mapping[str, Any]) -> Experiment:
+        """The experiment that a notebook's parameters describe: ``Experiment.of(globals())``.
+
+        Args:
+            namespace: the notebook's variables; those that are fields are taken.
+
+        Raises:
+            ValueError: a parameter given by papermill that neither the notebook nor the experiment
+                knows (the nearest name is said); what the class refuses.
+        """
+        names = [field.name for field in fields(cls)]
+        _refuse_unknown(namespace.get("In", ()), names)
+        return cls(**{name: namespace[name] for name in names if name in namespace})
+
+    @property
+    def architectures(self) -> list[str]:
+        """The networks, one by one."""
+        return _names(self.networks)
+
+    @property
+    def strengths(self) -> dict[str, float]:
+        """Strength by noise."""
+        own = {"gaussian": self.mu_gaussian, "neighborhood": self.mu_neighborhood}
+        return {name: own.get(name, self.radius) for name in _names(self.noises)}
+
+    def grid(self, **changes: Any) -> list[Run]:
+        """The runs of every network, method, noise and seed.
+
+        Args:
+            changes: other values for any of the fields.
+        """
+        changed = replace(self, **changes)
+        return changed._grid(changed.tau)
+
+    def run(self, network: str, **settings: Any) -> Run:
+        """One training of a network, its tau resolved, with further settings of a run."""
+        run = Run(network=network, **(self._common() | settings))
+        return replace(run, tau=runs.suggest_tau(run) if isinstance(self.tau, str) else self.tau)
+
+    def load_data(self) -> data.Splits:
+        """The training and test images."""
+        return Run(network=self.architectures[0], **self._common()).load_data()
+
+    def changed(self) -> dict[str, Any]:
+        """The settings that are not the defaults."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if getattr(self, field.name) != field.default
+        }
+
+    def _grid(self, tau: float | str) -> list[Run]:
+        return runs.grid(
+            self.networks, self.methods, self.strengths, self.seeds, tau=tau, **self._common()
+        )
+
+    def _common(self) -> dict[str, Any]:
+        """What the runs of all cells share."""
+        shared = {field.name for field in fields(Run)} & vars(self).keys()
+        common = {name: getattr(self, name) for name in shared if name != "tau"}
+        return common | {"precision": pick_precision(self.precision, self.device)}
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: all settings, those that are not the defaults in bold."""
+        changed = self.changed()
+        said = (
+            f"<b>{k} = {v!r}</b>" if k in changed else f"{k} = {v!r}" for k, v in vars(self).items()
+        )
+        return f"<div style='max-width: 60em'><small>{' · '.join(said)}</small></div>"
+
+
+def _names(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",")]
+
+
+def _check_kind(name: str, value: Any, default: Any) -> None:
+    """Raise ValueError unless a value is of its default's kind; a whole number will do for a number."""
+    if name == "tau":
+        ok, kind = value == "auto" or _is_number(value), "a number or 'auto'"
+    elif isinstance(default, str):
+        ok, kind = isinstance(value, str), "a text"
+    elif isinstance(default, float):
+        ok, kind = _is_number(value), "a number"
+    else:
+        ok, kind = _is_number(value) and isinstance(value, int), "a whole number"
+    if not ok:
+        hint = " (YAML reads 1e-4 as a text: write 1.0e-4)" if _looks_like_one(value) else ""
+        raise ValueError(f"{name} (={value!r}) must be {kind}{hint}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _looks_like_one(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and math.isfinite(float(value))
+    except ValueError:
+        return False
+
+
+def _refuse_unknown(cells: Sequence[str], known: Sequence[str]) -> None:
+    """Papermill gives a notebook whatever it is told, in a cell of its own behind the parameters."""
+    given = [i for i, cell in enumerate(cells) if cell.startswith("# Parameters\n")]
+    if not given:
+        return
+    last = given[-1]
+    declared = _assigned(cells[last - 1]) if last else []
+    for name in _assigned(cells[last]):
+        if name not in declared and name not in known:
+            near = difflib.get_close_matches(name, [*declared, *known], 1)
+            hint = f"; is it {near[0]}?" if near else ""
+            raise ValueError(f"this notebook has no parameter {name!r}{hint}")
+
+
+def _assigned(cell: str) -> list[str]:
+    """Names that a cell of plain assignments assigns to."""
+    return [
+        target.id
+        for statement in ast.parse(cell).body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    ]
