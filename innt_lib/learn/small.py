@@ -30,19 +30,29 @@ class _BasicBlock(nn.Module):
         return torch.relu(self.body(x) + self.shortcut(x))
 
 
-def resnet20(classes: int) -> SplitNetwork:
-    """The CIFAR ResNet with 20 layers (He et al. 2016, Section 4.2): 16, 32, 64 channels."""
+def _cifar_resnet(blocks: int, classes: int) -> SplitNetwork:
+    """The CIFAR ResNet of 6 n + 2 layers (He et al. 2016, Section 4.2): 16, 32, 64 channels."""
     layers: list[nn.Module] = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16)]
     layers.append(nn.ReLU(inplace=True))
     for before, after, stride in ((16, 16, 1), (16, 32, 2), (32, 64, 2)):
         layers.append(_BasicBlock(before, after, stride))
-        layers += [_BasicBlock(after, after, 1) for _ in range(2)]
+        layers += [_BasicBlock(after, after, 1) for _ in range(blocks - 1)]
     features = nn.Sequential(*layers)
     for module in features.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, classes))
     return SplitNetwork(features, head)
+
+
+def resnet8(classes: int) -> SplitNetwork:
+    """The smallest CIFAR ResNet: a third of the work of ResNet-20."""
+    return _cifar_resnet(1, classes)
+
+
+def resnet20(classes: int) -> SplitNetwork:
+    """The CIFAR ResNet with 20 layers."""
+    return _cifar_resnet(3, classes)
 
 
 def smallcnn(classes: int) -> SplitNetwork:
