@@ -314,3 +314,37 @@ def test_recorded_steps_train_like_plain_ones(tiny_images, monkeypatch, method):
     monkeypatch.setenv("INNT_CUDA_GRAPH", "0")
     _, plain = fit(tiny_images, settings, device="cuda")
     pd.testing.assert_frame_equal(recorded, plain, rtol=1e-3)
+
+
+def test_a_network_that_says_the_same_of_everything_is_noticed(tiny_images):
+    """With a tau that is far too large equal maps pay at once; Reg_na falls and accuracy with it."""
+    settings = dataclasses.replace(QUICK, method="innt", tau=1e6, epochs=3, learning_rate=0.03)
+    network = build("smallcnn", 3)
+    with torch.no_grad():  # as a large tau leaves it: every last map at its bias
+        last = network.features[-2]
+        last.weight.zero_()
+        last.bias.fill_(0.5)
+    table = train(network, tiny_images, dataclasses.replace(settings, learning_rate=1e-12))
+    assert table["collapsed"].tolist() == [1, 1, 1]
+    standing = train(build("smallcnn", 3), tiny_images, QUICK)
+    assert set(standing["collapsed"]) == {0}
+
+
+def test_collapse_by_hand():
+    from innt_lib.learn.monitor import constant_maps, fell_silent
+
+    features = torch.nn.Conv2d(3, 2, 1)
+    network = SplitNetwork(features, torch.nn.Flatten())
+    images = torch.rand(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    assert not constant_maps(network, images)
+    with torch.no_grad():
+        features.weight.zero_()
+    assert constant_maps(network, images)  # the same for all, though not zero
+    with torch.no_grad():
+        features.bias.zero_()
+    assert constant_maps(network, images)
+    # of 10 classes and 900 images: chance 0.1, three standard errors 0.03
+    assert fell_silent(9e-5, 0.125, 10, 900) and fell_silent(0.0, 0.1, 10, 900)
+    assert not fell_silent(9e-5, 0.135, 10, 900)
+    assert not fell_silent(2e-4, 0.1, 10, 900)
+    assert not fell_silent(math.nan, 0.1, 10, 900)  # no noise, no Reg_na
