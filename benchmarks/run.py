@@ -48,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         measured: Iterator[cases.Row] = chain(
-            cases.training(folder), cases.noises(), cases.imports(),
+            cases.training(folder), cases.attacks(), cases.noises(), cases.imports(),
             cases.evaluations(100, folder), cases.heat_maps(options.images),
             cases.score_cam(options.score_images),
         )  # fmt: skip
@@ -77,9 +77,9 @@ measured.
 
 {table(rows)}
 
-What is missed, and why: AlexNet's head is three large matrices, and Grad-CAM reads them once more for the
-gradient. Score-CAM is one forward pass for each channel that is alive, here nearly all of them, in ours as in
-the peer's: only a faster pass would help both.
+The floor of a gradient CAM is the forward pass and the way back through the head, which for AlexNet reads its
+three large matrices once more; that of exact Score-CAM is a bare forward pass for each channel that is alive,
+in ours as in the peer's. A pretrained network takes as long as the random one of its name that is timed here.
 
 ## Memory
 

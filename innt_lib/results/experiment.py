@@ -63,7 +63,7 @@ class Experiment:
     radius: float = 2.0
     noise_range: Range = "image"
     noise_form: Form = "multiplicative"
-    epochs: int = 10
+    epochs: int = 20
     batch_size: int = 16
     learning_rate: float = 1e-3
     tau: float | str = "auto"
