@@ -1,17 +1,20 @@
-"""Class activation maps without gradients, from what the network makes of masked images or maps."""
+"""Class activation maps without gradients: from what the network makes of masked images or of maps left
+out, or from the maps alone."""
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from innt_lib.explain.seam import Explanation, Split, checked_targets, scale_, wide
+from innt_lib.explain.seam import Explanation, Head, Split, checked_targets, scale_, wide
 
 Weighting = Literal["probability", "channel_softmax"]
+Sign = Literal["fixed", "as_in_library"]
 CHUNK = 64  # masked images a forward pass of Score-CAM, but on a CPU ...
 CPU_PIXELS = 2**19  # ... no more pixels than this, so that their maps stay in its cache
 
@@ -76,3 +79,75 @@ def score_cam(
     if weighting == "channel_softmax":
         scores = scores.softmax(1).nan_to_num(0)  # an image none of whose channels sees anything
     return Explanation((scores[:, :, None, None] * a).sum(1).relu(), logits)
+
+
+@torch.no_grad()
+def ablation_cam(
+    activations: Tensor, head: Head, targets: Tensor | None = None, *, chunk: int = CHUNK
+) -> Explanation:
+    r"""Ablation-CAM (Desai and Ramaswamy 2020): :math:`w_k = y - y_k`, y_k without map k.
+
+    The paper divides by y, which only scales the map, and turns it inside out where y is negative (as
+    for a class that is not predicted): left out. Only the head is run again, and only for maps that are
+    not zero everywhere: the others weigh nothing.
+
+    Args:
+        activations: ``(B, K, h, w)``.
+        head: in evaluation mode.
+        targets: ``(B,)``, or None for the predicted classes.
+        chunk: ablated copies of A a pass through the head.
+
+    Returns:
+        Raw maps ``(B, h, w)`` and the logits.
+    """
+    logits = head(activations.clone())
+    targets = checked_targets(targets, logits)
+    a = wide(activations)
+    y = wide(logits).gather(1, targets[:, None])
+    scores = y.expand(a.shape[:2]).clone()
+    of_image, of_channel = a.abs().amax((2, 3)).gt(0).nonzero(as_tuple=True)
+    for start in range(0, len(of_image), chunk):
+        rows, channels = of_image[start : start + chunk], of_channel[start : start + chunk]
+        without = activations[rows]
+        without[torch.arange(len(rows), device=rows.device), channels] = 0
+        seen = wide(head(without)).gather(1, targets[rows, None])
+        scores[rows, channels] = seen.squeeze(1).to(scores.dtype)
+    weights = (y - scores)[:, :, None, None]
+    return Explanation((weights * a).sum(1).relu(), logits)
+
+
+@torch.no_grad()
+def eigen_cam(activations: Tensor, *, sign: Sign = "fixed") -> Tensor:
+    r"""Eigen-CAM (Muhammad and Yeasin 2020): A, as hw x K, on its first right singular vector.
+
+    It asks neither the class nor the head. A singular vector has no sign of its own.
+
+    Args:
+        activations: ``(B, K, h, w)``.
+        sign: ``"fixed"``: that with which the map's sum is positive, so that for maps of at least 0 it
+            is nowhere negative; ``"as_in_library"``: each channel less its mean and the sign as it
+            comes, as in pytorch-grad-cam: a map that may show the background.
+
+    Returns:
+        Raw maps ``(B, h, w)``, rectified.
+
+    Raises:
+        ValueError: unknown sign.
+    """
+    if sign not in get_args(Sign):
+        raise ValueError(f"sign (={sign!r}) must be one of {', '.join(get_args(Sign))}")
+    places = wide(activations).flatten(2).transpose(1, 2)  # (B, hw, K)
+    if sign == "as_in_library":
+        centred = (places - places.mean(1, keepdim=True)).cpu().numpy()
+        right = np.linalg.svd(centred, full_matrices=False)[2][:, 0]
+        projected = torch.from_numpy(np.einsum("bpk,bk->bp", centred, right)).to(places)
+    else:
+        # A v, by whichever of A^T A (K x K, eigenvector v) and A A^T (hw x hw, A v / |A v|) is smaller.
+        if places.shape[1] > places.shape[2]:
+            vectors = torch.linalg.eigh(places.transpose(1, 2) @ places)[1]
+            projected = (places @ vectors[..., -1:]).squeeze(2)
+        else:
+            projected = torch.linalg.eigh(places @ places.transpose(1, 2))[1][..., -1]
+        total = projected.sum(1, keepdim=True)
+        projected = torch.where(total < 0, -projected, projected)
+    return projected.reshape(len(places), *activations.shape[2:]).relu()

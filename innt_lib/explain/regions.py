@@ -1,0 +1,195 @@
+"""Regions of a picture, ranked by their heat, and the likeness of two such rankings.
+
+    areas = regions(images)                       # of the clean pictures, once
+    clean = region_heat(clean_maps, areas)
+    noisy = region_heat(noisy_maps, areas)
+    rho = rank_biased_overlap(clean, noisy, 0.2)  # one number a picture
+
+After the published description of the noise robustness of CAMs (Sarkar et al. 2025): Quickshift
+regions, compared by rank-biased overlap (Webber, Moffat, Zobel 2010). Its parameters were not at
+hand: what stands here are the settings of its authors' published code for related measures, and
+readings of our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from skimage.segmentation import quickshift
+from torch import Tensor
+from tqdm.auto import tqdm
+
+# Below this Quickshift finds one or two regions a picture, and there is nothing to rank.
+SIDE = 224
+CHUNK = 64  # pictures whose maps are held enlarged at once
+
+
+def regions(images: np.ndarray) -> np.ndarray:
+    """Quickshift regions of pictures, best of the clean ones: noise makes regions of its own.
+
+    Kernel size 5, maximal distance 200 (farther than Quickshift looks with this kernel: no limit),
+    ratio 0.2 in Lab colours, seed 42. Slow, half a second to a second a picture of 224 px; equal
+    pictures have equal regions. A photograph has 14 to 33.
+
+    Args:
+        images: ``(N, H, W, 3)`` uint8, RGB. Pictures whose shorter side is below ``SIDE`` are
+            enlarged to it (bicubic) before they are cut up.
+
+    Returns:
+        ``(N, H', W')`` int16: the region of each pixel, 0 to m - 1, where m differs between
+        pictures; a flat picture falls into regions by chance. H', W': as enlarged.
+
+    Raises:
+        ValueError: images not uint8 ``(N, H, W, 3)`` or without pixels.
+    """
+    if (
+        images.dtype != np.uint8
+        or images.ndim != 4
+        or images.shape[3] != 3
+        or 0 in images.shape[1:]
+    ):
+        raise ValueError(
+            f"images ({images.dtype}, of shape {images.shape}) must be uint8 (N, H, W, 3), RGB"
+        )
+    height, width = images.shape[1:3]
+    scale = max(1.0, SIDE / min(height, width))
+    size = round(height * scale), round(width * scale)
+    found = np.empty((len(images), *size), np.int16)
+    bar = tqdm(images, desc="regions", unit="picture", leave=False, disable=len(images) == 1)
+    for i, picture in enumerate(bar):
+        if scale > 1:
+            enlarged = Image.fromarray(picture).resize(size[::-1], Image.Resampling.BICUBIC)
+            picture = np.asarray(enlarged)
+        found[i] = quickshift(
+            picture, kernel_size=5, max_dist=200, ratio=0.2, convert2lab=True, rng=42
+        )
+    return found
+
+
+def region_heat(maps: Tensor, regions: np.ndarray) -> Tensor:
+    """Mean heat of every region.
+
+    Args:
+        maps: ``(N, H, W)``, floating point; enlarged (bilinear) to the regions' size if smaller.
+        regions: ``(N, H', W')`` integers from 0, as :func:`regions` gives them, H' >= H, W' >= W.
+
+    Returns:
+        ``(N, M)`` on the maps' device and of their type (at least float32), M being the largest
+        number of regions; NaN for a number that the picture has no region of, and all NaN for a
+        map with a NaN. A flat map's regions have exactly its value.
+
+    Raises:
+        ValueError: shapes; maps not floating point or larger than the regions; regions not
+            integers or below 0.
+    """
+    if maps.ndim != 3 or not maps.is_floating_point():
+        raise ValueError(
+            f"maps ({maps.dtype}, of shape {tuple(maps.shape)}) must be floating point (N, H, W)"
+        )
+    if regions.dtype.kind not in "iu" or regions.ndim != 3 or len(regions) != len(maps):
+        raise ValueError(
+            f"regions ({regions.dtype}, of shape {regions.shape}) must be integers (N, H, W), "
+            f"one of each of the {len(maps)} maps"
+        )
+    if regions.shape[1] < maps.shape[1] or regions.shape[2] < maps.shape[2]:
+        raise ValueError(
+            f"maps (of {maps.shape[1]} x {maps.shape[2]}) must not be larger than the regions "
+            f"(of {regions.shape[1]} x {regions.shape[2]})"
+        )
+    if regions.size and regions.min() < 0:
+        raise ValueError(f"regions (with {regions.min()}) must be numbered from 0")
+    maps = maps if maps.dtype == torch.float64 else maps.float()
+    columns = int(regions.max()) + 1 if regions.size else 1
+    chunks = [
+        _region_means(maps[i : i + CHUNK], regions[i : i + CHUNK], columns)
+        for i in range(0, len(maps), CHUNK)
+    ]
+    return torch.cat(chunks) if chunks else maps.new_empty(0, columns)
+
+
+def rank_biased_overlap(a: Tensor, b: Tensor, p: float | Sequence[float] = 0.2) -> Tensor:
+    r"""Likeness of two rankings of a picture's regions by falling heat, the top weighing most.
+
+    Extrapolated rank-biased overlap of complete rankings (Webber, Moffat, Zobel 2010):
+    :math:`(1 - p) \sum_{d=1}^{m} p^{d-1} A_d + p^m`, :math:`A_d` the share of the d hottest regions
+    that the two have in common.
+
+    Equally hot regions, such as those that a CAM leaves at 0, are ranked by their number in both
+    rankings. That makes identical maps identical rankings; the price is a little likeness between
+    unrelated maps that leave the same regions at 0: none to speak of up to p = 0.5; at p = 0.9 about
+    0.02 of 0.4 with half of the regions at 0, 0.05 with three quarters. A map without differences
+    ranks nothing: two such maps have likeness 1, one beside a map with differences 0.
+
+    Args:
+        a, b: ``(N, M)``, heat of the regions, as :func:`region_heat` gives it; NaN: no region.
+        p: persistence, between 0 and 1, or several. At 0.2 the hottest region weighs 0.89, at 0.9
+            (of many regions) 0.26; the nearer to 1, the higher the likeness of unrelated maps.
+
+    Returns:
+        ``(N,)`` float64 in [0, 1], ``(P, N)`` for several p: 1 for the same ranking. NaN for a
+        picture of one region, and where either map was all NaN.
+
+    Raises:
+        ValueError: shapes; p outside (0, 1); an infinite heat; two rows that have different
+            regions.
+    """
+    persistence = torch.tensor(p, dtype=torch.float64, device=a.device)
+    if wrong := persistence[~((persistence > 0) & (persistence < 1))].tolist():
+        raise ValueError(f"p (={wrong[0]:g}) must lie between 0 and 1")
+    if a.shape != b.shape or a.ndim != 2:
+        raise ValueError(
+            f"a (of shape {tuple(a.shape)}) and b (of shape {tuple(b.shape)}) must both be (N, M)"
+        )
+    if a.isinf().any() or b.isinf().any():
+        raise ValueError("a and b (with an infinity) must hold finite heat, or NaN for no region")
+    known = ~a.isnan() & ~b.isnan()
+    m = known.sum(1, keepdim=True)
+    if (wrong_rows := ((m > 0) & (a.isnan() ^ b.isnan()).any(1, keepdim=True)).flatten()).any():
+        i = int(wrong_rows.nonzero()[0])
+        raise ValueError(f"a and b must have the same regions: those of row {i} differ")
+    worse_rank = torch.maximum(_ranks(a), _ranks(b))
+    # How many regions are among the first d of both; beyond m nothing is left to disagree about.
+    common = torch.zeros_like(a, dtype=torch.float64)
+    common = common.scatter_add_(1, worse_rank, known.double()).cumsum(1)
+    depth = torch.arange(1, a.shape[1] + 1, device=a.device)
+    # The equation, as what is missing from 1: so that 1 is exactly 1.
+    missing = 1 - common / torch.minimum(depth, m.clamp(min=1))
+    weights = (1 - persistence[..., None]) * persistence[..., None] ** (depth - 1)
+    likeness = (1 - weights @ missing.mT).clamp(min=0)
+    flat_a, flat_b = _flat(a), _flat(b)
+    likeness = torch.where(flat_a | flat_b, (flat_a & flat_b).double(), likeness)
+    return torch.where(m[:, 0] < 2, torch.nan, likeness)
+
+
+def _region_means(maps: Tensor, regions: np.ndarray, columns: int) -> Tensor:
+    flat = maps.amax((1, 2), keepdim=True) == maps.amin((1, 2), keepdim=True)
+    enlarged = maps
+    if maps.shape[1:] != regions.shape[1:]:
+        size = regions.shape[1:]
+        enlarged = F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+    of_pixel = torch.from_numpy(regions.astype(np.int64)).to(maps.device).flatten(1)
+    # In double precision, so that neither the order of the sum nor its length matters.
+    heat = enlarged.flatten(1).double()
+    sums = heat.new_zeros(len(maps), columns).scatter_add_(1, of_pixel, heat)
+    counts = torch.zeros_like(sums).scatter_add_(1, of_pixel, torch.ones_like(heat))
+    means = torch.where(
+        flat[:, :, 0], torch.where(counts > 0, maps[:, 0, :1], torch.nan), sums / counts
+    )
+    return means.to(maps.dtype)
+
+
+def _ranks(heat: Tensor) -> Tensor:
+    """0 for the hottest; of equals the lower number first; NaN last."""
+    order = heat.nan_to_num(-torch.inf).argsort(dim=1, descending=True, stable=True)
+    return order.argsort(dim=1)
+
+
+def _flat(heat: Tensor) -> Tensor:
+    """Are all known values of a row one and the same?"""
+    high = heat.nan_to_num(-torch.inf).amax(1)
+    low = heat.nan_to_num(torch.inf).amin(1)
+    return high == low
