@@ -21,7 +21,7 @@ def root(tiny_root, tmp_path, monkeypatch):
     """A root of the test's own, with the tiny birds and no runs."""
     (tmp_path / "data").symlink_to(tiny_root / "data")
     monkeypatch.setenv("INNT_ROOT", str(tmp_path))
-    runs._load_data.cache_clear()
+    runs.load_images.cache_clear()
     runs._suggest_tau.cache_clear()
     return tmp_path
 

@@ -23,7 +23,7 @@ from filelock import FileLock
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm.auto import tqdm
 
-from innt_lib.data.readers import Listing, Record
+from innt_lib.data.listing import Listing, Record
 from innt_lib.system import files
 from innt_lib.system.paths import data_dir
 

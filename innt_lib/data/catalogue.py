@@ -8,14 +8,8 @@ from typing import NoReturn
 from filelock import FileLock
 
 from innt_lib.data.cache import cache_dir
-from innt_lib.data.readers import (
-    Complain,
-    Listing,
-    read_cifar10_pickles,
-    read_cub,
-    read_folder,
-    refuse,
-)
+from innt_lib.data.listing import Complain, Listing, refuse
+from innt_lib.data.readers import read_cifar10_pickles, read_cub, read_folder
 from innt_lib.system.paths import data_dir, resolve
 
 DATASETS = ("birds", "cub200", "cifar10")

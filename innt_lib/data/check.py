@@ -18,7 +18,7 @@ import numpy as np
 from innt_lib.data.boxes import clip_box
 from innt_lib.data.cache import in_threads, look_whole
 from innt_lib.data.catalogue import check_classes, find
-from innt_lib.data.readers import Listing, Record
+from innt_lib.data.listing import Listing, Record
 
 
 class Report(NamedTuple):

@@ -14,7 +14,7 @@ from innt_lib.data.cache import Seen, decode, survey
 from innt_lib.data.catalogue import check_classes, find
 from innt_lib.data.check import examine
 from innt_lib.data.images import ImageSet, fingerprint
-from innt_lib.data.readers import Listing
+from innt_lib.data.listing import Listing
 
 Split = Literal["test", "validation"]
 OnBad = Literal["error", "skip"]

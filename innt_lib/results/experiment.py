@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import matplotlib.pyplot as plt
+
 from innt_lib import data
 from innt_lib.learn.methods import METHODS
 from innt_lib.neighbors.noise import Form, Range
@@ -47,6 +49,7 @@ class Experiment:
         split: ``"test"``, or ``"validation"``: judge on a fifth of the training images.
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         figures_folder: where figures and tables are saved; empty: only shown.
+        figures_format: ``"png"``; ``"pdf"`` or ``"svg"`` saves figures in that format too.
 
     Raises:
         ValueError: a value of another kind or out of range.
@@ -76,6 +79,7 @@ class Experiment:
     split: data.Split = "test"
     device: str = "auto"
     figures_folder: str = ""
+    figures_format: str = "png"
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -87,6 +91,8 @@ class Experiment:
             if method not in METHODS | VARIANTS:
                 known = ", ".join(METHODS | VARIANTS)
                 raise ValueError(f"method (={method!r}) must be one of {known}")
+        if self.figures_format not in ("png", "pdf", "svg"):
+            raise ValueError(f"figures_format (={self.figures_format!r}) must be png, pdf or svg")
         pick_device(self.device)
         self._grid(1.0 if self.tau == "auto" else self.tau)  # what a run refuses is refused here
 
@@ -103,7 +109,9 @@ class Experiment:
         """
         names = [field.name for field in fields(cls)]
         _refuse_unknown(namespace.get("In", ()), names)
-        return cls(**{name: namespace[name] for name in names if name in namespace})
+        experiment = cls(**{name: namespace[name] for name in names if name in namespace})
+        plt.rcParams["savefig.format"] = experiment.figures_format
+        return experiment
 
     @property
     def architectures(self) -> list[str]:

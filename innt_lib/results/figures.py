@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -17,68 +15,27 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from innt_lib.results.stats import mean_interval
-from innt_lib.system import paths
-from innt_lib.system.files import sweep, write
+from innt_lib.results.style import (
+    METHOD_COLOURS,
+    METHOD_LABELS,
+    METRIC_LABELS,
+    NOISE_LABELS,
+    png,
+    save,
+    use_style,
+)
 
-METHOD_LABELS = {
-    "baseline": "baseline", "nt": "NT", "nt_once": "NT, noise drawn once",
-    "nt_weighted": "NT weighted",
-    "innt_origin": "INNT origin", "innt": "INNT",
-}  # fmt: skip
-METHOD_COLOURS = {
-    "baseline": "#8c8c8c", "nt": "#d1701f", "nt_once": "#a8452f", "nt_weighted": "#c9a227",
-    "innt_origin": "#5aa0c8", "innt": "#1f5fa8",
-}  # fmt: skip
+__all__ = [
+    "METHOD_LABELS", "METRIC_LABELS", "beside_paper", "comparison", "noise_calibration", "png", "save",
+    "training_curves", "use_style", "variants",
+]  # fmt: skip
+
 # Between what a mean must lie; accuracies in percent, gaps in points.
 _RANGE = {
     "ad": (0, 1), "ai": (0, 1), "aepe": (0, 1), "similarity": (-1, 1),
     "clean_top1": (0, 100), "noisy_top1": (0, 100),
     "gap_top1": (-100, 100), "gap_top5": (-100, 100),
 }  # fmt: skip
-NOISE_LABELS = {"gaussian": "Gaussian", "neighborhood": "neighborhood"}
-METRIC_LABELS = {
-    "ad": "Average Drop ↓", "ai": "Average Increase ↑", "aepe": "AEPE ↓",
-    "gap_top1": "top-1 gap (points) ↓", "gap_top5": "top-5 gap (points) ↓",
-    "clean_top1": "top-1 clean (%) ↑", "noisy_top1": "top-1 noisy (%) ↑",
-    "similarity": "map similarity ↑",
-}  # fmt: skip
-
-
-def use_style() -> None:
-    """Give every later figure of this process the look of the series."""
-    plt.style.use(Path(__file__).with_name("innt.mplstyle"))
-
-
-def save(figure: Figure, folder: str, name: str, data: pd.DataFrame | None = None) -> None:
-    """Write ``name.png`` and ``name.pdf`` (and the plotted numbers as ``name.csv``) into a folder.
-
-    Args:
-        figure: what to save.
-        folder: below the root of the project unless absolute; empty: nothing is written.
-        name: of the files, without ending.
-        data: the numbers behind the figure.
-    """
-    if not folder:
-        return
-    target = paths.resolve(folder) / name
-    sweep(target.parent, name)
-    write(target.with_suffix(".png"), lambda s: figure.savefig(s, format="png"))
-    # No creation date, so that the same figure is the same file.
-    write(
-        target.with_suffix(".pdf"),
-        lambda s: figure.savefig(s, format="pdf", metadata={"CreationDate": None}),
-    )
-    if data is not None:
-        text = data.to_csv(index=False, float_format="%.6g")
-        write(target.with_suffix(".csv"), lambda s: s.write(text.encode()))
-
-
-def png(figure: Figure) -> bytes:
-    """A figure as the bytes of a PNG file, for a widget; the figure is closed."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=100)
-    plt.close(figure)
-    return stream.getvalue()
 
 
 # --- curves ------------------------------------------------------------------------------------------
@@ -224,7 +181,7 @@ def _dots(ax: Axes, part: pd.DataFrame, metric: str, methods: list[str], noises:
             values = part.loc[chosen, metric].dropna()
             x = n + apart * (m - (len(methods) - 1) / 2)
             _over_runs(ax, values, metric, x, apart / 4, METHOD_COLOURS[method], upright=True)
-    ax.set_xticks(range(len(noises)), [NOISE_LABELS[n] for n in noises])
+    ax.set_xticks(range(len(noises)), [NOISE_LABELS.get(n, n) for n in noises])
     ax.set_xlim(-0.6, len(noises) - 0.4)
     ax.grid(axis="x", visible=False)
 
@@ -322,7 +279,9 @@ def beside_paper(measured: pd.DataFrame, published: pd.DataFrame) -> Figure:
     for ax in axes.flat[len(metrics) :]:
         ax.set_axis_off()
     handles = [
-        mpl.lines.Line2D([], [], marker="s", ls="", color=colour, label=NOISE_LABELS[noise])
+        mpl.lines.Line2D(
+            [], [], marker="s", ls="", color=colour, label=NOISE_LABELS.get(noise, noise)
+        )
         for noise, colour in colours.items()
     ]
     handles += [

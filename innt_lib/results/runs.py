@@ -15,11 +15,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import re
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,86 +29,14 @@ from tqdm.auto import tqdm
 from innt_lib import data
 from innt_lib.learn import networks, training
 from innt_lib.learn.losses import Norm
-from innt_lib.learn.settings import Settings
 from innt_lib.learn.split import SplitNetwork, check_size
 from innt_lib.learn.training import DivergenceError, train
 from innt_lib.neighbors import Neighbor
 from innt_lib.results.evaluation import VERSION, Reading, evaluate
+from innt_lib.results.run import VARIANTS, Run, load_images
 from innt_lib.system import paths
 from innt_lib.system.environment import device_name, pick_device, versions
 from innt_lib.system.files import sweep, write
-
-# What grids and tables call a method trained in another way than by default.
-VARIANTS: dict[str, dict[str, Any]] = {"nt_once": {"method": "nt", "resample": False}}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run(Settings):
-    """One training: what :class:`Settings` says, of which network, on which data.
-
-    Args:
-        dataset: ``"birds"``, ``"cub200"``, ``"cifar10"`` or the path of an image folder.
-        size: side of the square images in pixels.
-        network: one of ``networks.NETWORKS``.
-        weights: ``"none"``, ``"imagenet"`` or a checkpoint, see :func:`networks.build`.
-        split: ``"test"``; or ``"validation"`` to hold out a fifth of the training images for
-            choosing settings, and leave the test images alone.
-        train_per_class, test_per_class: at most so many images of each class; 0 for all.
-        on_bad: ``"error"``, or ``"skip"`` to leave out what is broken, see :func:`data.load`.
-    """
-
-    dataset: str = "birds"
-    size: int = 32
-    network: str = "smallcnn"
-    weights: str = "none"
-    split: data.Split = "test"
-    train_per_class: int = 0
-    test_per_class: int = 0
-    on_bad: data.OnBad = "error"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "dataset", str(self.dataset))  # a Path has no place in run.json
-        networks.check_network(self.network)
-
-    @property
-    def label(self) -> str:
-        """What tables call its method: one of ``losses.METHODS`` or of ``VARIANTS``."""
-        for label, fields in VARIANTS.items():
-            if all(getattr(self, name) == value for name, value in fields.items()):
-                return label
-        return self.method
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """The parameters that make a difference to the trained weights."""
-        return {k: v for k, v in super().identity.items() if k not in ("test_per_class", "on_bad")}
-
-    @property
-    def name(self) -> str:
-        """Readable, with a hash of everything that makes a difference."""
-        digest = hashlib.sha256(json.dumps(self.identity).encode()).hexdigest()[:8]
-        noise = f"-{self.noise}{self.strength:g}" if self.objective().uses_noise else ""
-        dataset = re.sub(r"[^\w.]+", "_", Path(self.dataset).name)
-        network = self.network.replace("/", "_")
-        return f"{dataset}{self.size}-{network}-{self.method}{noise}-s{self.seed}-{digest}"
-
-    @property
-    def directory(self) -> Path:
-        """Where everything about the run is kept."""
-        return paths.runs_dir() / self.name
-
-    @property
-    def finished(self) -> bool:
-        """Whether the trained network is there."""
-        return (self.directory / "run.json").is_file()
-
-    def load_data(self) -> data.Splits:
-        """The training and test images, read once a process."""
-        return _load_data(
-            self.dataset, self.size, self.split, self.train_per_class, self.test_per_class,
-            self.on_bad,
-        )  # fmt: skip
 
 
 def grid(
@@ -165,7 +92,7 @@ def _suggest_tau(
     dataset: str, size: int, network: str, weights: str, batch_size: int, norm: Norm, start: float,
     split: data.Split, train_per_class: int, on_bad: data.OnBad,
 ) -> float:  # fmt: skip
-    images = _load_data(dataset, size, split, train_per_class, 0, on_bad).train
+    images = load_images(dataset, size, split, train_per_class, 0, on_bad).train
     built = networks.build(network, len(images.classes), weights)
     return training.suggest_tau(built, images, batch_size, norm=norm, start=start)
 
@@ -309,17 +236,6 @@ def _check_network(network: str, weights: str, size: int, images: int, batch_siz
     built = networks.build(network, 2, weights)
     check_size(built, size, network)
     training.check_batches(built, images, batch_size)
-
-
-@functools.lru_cache(maxsize=4)
-def _load_data(
-    dataset: str, size: int, split: data.Split, train_per_class: int, test_per_class: int,
-    on_bad: data.OnBad,
-) -> data.Splits:  # fmt: skip
-    return data.load(
-        dataset, size, split=split, train_per_class=train_per_class,
-        test_per_class=test_per_class, on_bad=on_bad,
-    )  # fmt: skip
 
 
 def _train(run: Run, device: str) -> None:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from test_damage import FILES, cub, plain
 
 from innt_lib.data.catalogue import find
-from innt_lib.data.readers import Listing, read_cub, read_folder
+from innt_lib.data.listing import Listing
+from innt_lib.data.readers import read_cub, read_folder
 
 WORDS = [
     b"", b" ", b"\n", b"\r\n", b"\0", b"nan", b"inf", b"-1", b"0", b"1e400", b"99999999999999999999",

@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 
 from innt_lib.data import load
-from innt_lib.data.birds import PARTS, draw_bird, write_birds
+from innt_lib.data.birds import write_birds
+from innt_lib.data.drawing import PARTS, draw_bird
 from innt_lib.data.species import BACKGROUNDS, SPECIES
 
 

@@ -3,6 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 matplotlib.use("agg")
 
@@ -99,7 +100,8 @@ def test_beside_paper_has_every_published_cell():
     assert len([line for line in alone.lines if line.get_marker() == "D"]) == 6
 
 
-def test_saved_figures_are_the_same_files_every_time(tmp_path):
+def test_saved_figures_are_the_same_files_every_time(tmp_path, monkeypatch):
+    monkeypatch.setitem(plt.rcParams, "savefig.format", "pdf")
     for folder in ("a", "b"):
         figure = gallery.panels([[gallery.Panel(np.zeros((4, 4, 3), dtype=np.uint8))]])
         figures.save(figure, str(tmp_path / folder), "f", pd.DataFrame({"x": [1 / 3]}))
@@ -112,6 +114,20 @@ def test_saved_figures_are_the_same_files_every_time(tmp_path):
     (tmp_path / "a" / ".f2.png.0.tmp").unlink()
     figures.save(figure, "", "nowhere")
     assert len(list(tmp_path.rglob("*.*"))) == 6
+
+
+def test_a_png_alone_by_default_in_few_colours_that_look_the_same(tmp_path):
+    rng = np.random.default_rng(0)
+    smooth = np.asarray(Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8)).resize((80, 80)))
+    figure = gallery.panels([[gallery.Panel(smooth)] * 4], side=2)
+    figures.save(figure, str(tmp_path), "f")
+    assert [path.name for path in tmp_path.iterdir()] == ["f.png"]
+    figure.savefig(tmp_path / "full.png")
+    with Image.open(tmp_path / "f.png") as saved, Image.open(tmp_path / "full.png") as full:
+        assert saved.mode == "P"
+        small, whole = (np.asarray(i.convert("RGB"), dtype=float) for i in (saved, full))
+    assert small.shape == whole.shape
+    assert np.abs(small - whole).mean() < 5  # of 255
 
 
 def test_pictures_survive_standardising_and_looks_are_of_what_was_shown(tiny_images):

@@ -288,7 +288,7 @@ def test_a_corrected_test_box_is_measured_anew(root, tiny_root):
     place = tested.index(True)
     lines[place] = f"{lines[place].split()[0]} 0.0 0.0 5.0 5.0"
     path.write_text("\n".join(lines) + "\n")
-    runs._load_data.cache_clear()
+    runs.load_images.cache_clear()
     after = runs.evaluation(run, GaussianNoise())
     assert after["clean_top1"].tolist() == before["clean_top1"].tolist()
     assert after["ebpg_clean"].iloc[0] != before["ebpg_clean"].iloc[0]
