@@ -7,7 +7,7 @@ SLURM ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help figures prepare paper test test-kills test-slurm fuzz bench notebooks lab clean
+.PHONY: help figures publish prepare paper test test-kills test-slurm fuzz bench notebooks lab clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -15,6 +15,9 @@ help:  ## what there is
 # Snakemake gives a notebook one thread and as many notebooks at once as there are cores.
 figures: $(READY)  ## every figure and table; PROFILE=demo (default) or another of workflow/config/; SLURM=1 on a cluster
 	@$(BIN)/python workflow/run.py $(PROFILE) --cores $(CORES) $(if $(SLURM),--slurm $(filter-out 1,$(SLURM)))
+
+publish: $(READY)  ## for maintainers: what `make figures` made here replaces what is committed
+	@$(BIN)/python workflow/run.py $(PROFILE) --publish
 
 prepare: $(READY)  ## fetch what PROFILE needs, and say how long its trainings will take here
 	@$(BIN)/python workflow/prepare.py $(PROFILE)
@@ -45,11 +48,11 @@ bench: $(READY)  ## speed beside peers and floors, into benchmarks/RESULTS.md
 
 notebooks: $(READY)  ## execute the notebooks in place, with their defaults, as they are committed
 	@for notebook in notebooks/*.ipynb; do echo "$$notebook"; \
-	OMP_NUM_THREADS=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level ERROR "$$notebook" || exit 1; done
+	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level ERROR "$$notebook" || exit 1; done
 	@$(BIN)/python workflow/strip.py notebooks/*.ipynb
 
 lab: $(READY)  ## JupyterLab on the series
-	$(BIN)/jupyter lab notebooks/00_overview.ipynb
+	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_overview.ipynb
 
 clean:  ## remove trained runs and the environment (data and figures stay)
 	rm -rf runs .venv .snakemake

@@ -260,7 +260,7 @@ def test_a_data_path_with_spaces_and_quotes_goes_through_the_workflow(root, tiny
     profile = yaml.safe_load((ROOT / "workflow/config/demo.yaml").read_text())
     profile["figures"] = {"mine": str(folder)}
     (project / "workflow/config/mine.yaml").write_text(yaml.safe_dump(profile))
-    goal = "figures/mine/fig05_dataset.png"
+    goal = "figures/here/mine/fig05_dataset.png"
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--configfile",
          "workflow/config/mine.yaml", "--resources", "gpu=1", "--cores", "1", goal],
@@ -278,7 +278,7 @@ def test_committed_figures_do_not_stand_for_a_run(tmp_path):
     command = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile"]
     command += ["--configfile", "workflow/config/demo.yaml"]
     listed = subprocess.run([*command, "--summary"], cwd=tmp_path, capture_output=True, text=True)
-    committed = re.findall(r"^figures/\S+", listed.stdout, re.MULTILINE)
+    committed = re.findall(r"^figures/here/\S+", listed.stdout, re.MULTILINE)
     assert len(committed) > 30
     for name in committed:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import logging
 import os
 import re
@@ -20,10 +21,25 @@ from papermill.exceptions import PapermillExecutionError
 from strip import strip
 from traitlets.config import Config
 
+EXPERIMENT = Path(__file__).resolve().parents[1] / "innt_lib/results/experiment.py"
 
-def declared(notebook: Path) -> list[str]:
-    """Names in the parameters cell of a notebook."""
-    return list(papermill.inspect_notebook(str(notebook)))
+
+def accepted(notebook: Path) -> list[str]:
+    """Names that a notebook takes: those in its parameters cell, and the fields of `Experiment`.
+
+    The class is read, not imported: that would take as long as a short notebook.
+    """
+    (experiment,) = (
+        node
+        for node in ast.parse(EXPERIMENT.read_text()).body
+        if isinstance(node, ast.ClassDef) and node.name == "Experiment"
+    )
+    shared = [
+        node.target.id
+        for node in experiment.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    ]
+    return [*papermill.inspect_notebook(str(notebook)), *shared]
 
 
 def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> int:
@@ -32,12 +48,12 @@ def execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> int:
     Args:
         notebook: to run.
         output: the executed copy.
-        parameters: those that the notebook declares are passed.
+        parameters: those that the notebook takes are passed.
 
     Returns:
         0, or 1 if a cell failed.
     """
-    names = declared(notebook)
+    names = accepted(notebook)
     output.parent.mkdir(parents=True, exist_ok=True)
     # A folder of its own, so that notebooks side by side do not share a history file.
     with tempfile.TemporaryDirectory() as ipython:
@@ -96,7 +112,7 @@ def main() -> int:
     logging.getLogger("papermill").setLevel(logging.ERROR)
     parameters = yaml.safe_load(options.config.read_text())["parameters"]
     given = dict(options.p)
-    if unknown := set(given) - set(declared(options.notebook)):
+    if unknown := set(given) - set(accepted(options.notebook)):
         names = ", ".join(sorted(unknown))
         print(f"{options.notebook}: has no parameter {names}", file=sys.stderr)
         return 2

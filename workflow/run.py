@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import fcntl
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 SLURM = ROOT / "workflow/profiles/slurm"
+MADE = ROOT / "figures/here"
 
 
 def main() -> int:
@@ -29,10 +31,15 @@ def main() -> int:
         help="submit to SLURM; FOLDER holds Snakemake's settings for it (workflow/profiles/slurm)",
     )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument(
+        "--publish", action="store_true", help="only copy what was made to figures/"
+    )
     options = parser.parse_args()
     if options.profile not in profiles:
         print(f"PROFILE={options.profile}: must be one of {', '.join(profiles)}", file=sys.stderr)
         return 2
+    if options.publish:
+        return publish(options.profile)
     try:
         command = snakemake(options)
     except slurm.SlurmError as error:
@@ -106,13 +113,52 @@ def run(options: argparse.Namespace, command: list[str], lock: TextIO) -> int:
         print(f"\nNot finished after {minutes:.1f} minutes: see the cell and the reason above.")
         print("What is finished is kept; the same command goes on from there.")
         return status
-    config = yaml.safe_load((ROOT / f"workflow/config/{profile}.yaml").read_text())
     print(f"\nFinished in {minutes:.1f} minutes. Figures and tables:")
-    for folder in config["figures"]:
-        for path in sorted((ROOT / "figures" / folder).rglob("*.*")):
+    for folder in folders(profile):
+        for path in sorted((MADE / folder).rglob("*.*")):
             if path.suffix in (".png", ".md"):
                 print(f"  {path.relative_to(ROOT)}")
     print(f"Executed notebooks: runs/notebooks/{profile}/")
+    for folder in folders(profile):
+        print(against_committed(folder))
+    return 0
+
+
+def folders(profile: str) -> list[str]:
+    """The folders of figures that a profile makes."""
+    return list(yaml.safe_load((ROOT / f"workflow/config/{profile}.yaml").read_text())["figures"])
+
+
+def against_committed(folder: str) -> str:
+    """A line: which verdicts came out otherwise here than in the committed tables."""
+    name = "reproduction_claims.csv"
+    if not (ROOT / "figures" / folder / name).is_file():
+        return f"figures/{folder} has no committed verdicts to compare with."
+    here, there = (_verdicts(path / folder / name) for path in (MADE, ROOT / "figures"))
+    other = [claim for claim in here if claim in there and here[claim] != there[claim]]
+    said = (
+        f"{len(here) - len(other)} of {len(here)} verdicts are those committed in figures/{folder}"
+    )
+    if not other:
+        return f"{said}."
+    listed = "".join(f"\n  {c}: {here[c]} (committed: {there[c]})" for c in other)
+    return f"{said}; processors differ in the last digits, and so do trained networks:{listed}"
+
+
+def _verdicts(path: Path) -> dict[str, str]:
+    with path.open(newline="") as stream:
+        return {row["claim"]: row["verdict"] for row in csv.DictReader(stream)}
+
+
+def publish(profile: str) -> int:
+    """Put what was made here in the place of what is committed."""
+    for folder in folders(profile):
+        if not (MADE / folder).is_dir():
+            print(f"{MADE / folder} is not there: make figures PROFILE={profile}", file=sys.stderr)
+            return 1
+        shutil.rmtree(ROOT / "figures" / folder, ignore_errors=True)
+        shutil.copytree(MADE / folder, ROOT / "figures" / folder)
+        print(f"figures/{folder} is now what was made here")
     return 0
 
 

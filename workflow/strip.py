@@ -12,10 +12,10 @@ import nbformat
 def strip(path: Path) -> None:
     """Rewrite a notebook in place without progress bars, execution times and other metadata."""
     notebook = nbformat.read(path, as_version=4)
-    notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    }
+    # As JupyterLab writes it: it would change anything else on opening the notebook.
+    spec = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    language = notebook.metadata.get("language_info", {"name": "python"})
+    notebook.metadata = {"kernelspec": spec, "language_info": language}
     for cell in notebook.cells:
         cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags"}
         if "injected-parameters" in cell.metadata.get("tags", ()):

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
 
 from innt_lib.data.drawing import PARTS, draw_bird
 from innt_lib.data.species import SPECIES
+from innt_lib.system.progress import progress
 
 
 def write_birds(
@@ -81,7 +81,7 @@ def _write(
         for copy in range(count)
     ]
     for image_id, (number, is_train, copy) in enumerate(
-        tqdm(todo, desc="drawing birds", leave=False), 1
+        progress(todo, desc="drawing birds", unit="bird"), 1
     ):
         rng = np.random.default_rng([seed, number, is_train, copy])
         bird = draw_bird(number, rng, size=size, background_bias=bias)

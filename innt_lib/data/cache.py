@@ -21,11 +21,11 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from filelock import FileLock
 from PIL import Image, ImageOps, UnidentifiedImageError
-from tqdm.auto import tqdm
 
 from innt_lib.data.listing import Listing, Record
 from innt_lib.system import files
 from innt_lib.system.paths import data_dir
+from innt_lib.system.progress import progress
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -226,7 +226,7 @@ def in_threads(work: Callable[[T], R], items: Iterable[T], title: str) -> list[R
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         try:
             results = pool.map(work, items)
-            return list(tqdm(results, title, len(items), unit="image", leave=False, delay=0.5))
+            return list(progress(results, desc=title, unit="image", total=len(items)))
         except BaseException:
             pool.shutdown(cancel_futures=True)  # an error or Ctrl-C need not wait for the rest
             raise

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from innt_lib.explain.seam import Explanation, Head, Split, checked_targets, scale_, wide
+from innt_lib.system.progress import progress
 
 Weighting = Literal["probability", "channel_softmax"]
 Sign = Literal["fixed", "as_in_library"]
@@ -64,7 +64,7 @@ def score_cam(
     # -inf is the score of a skipped channel: the softmax over channels gives it no weight.
     scores = a.new_full(sees.shape, -torch.inf if weighting == "channel_softmax" else 0)
     starts = range(0, len(of_image), chunk)
-    for start in tqdm(starts, desc="Score-CAM", unit="chunk", leave=False, delay=5, mininterval=1):
+    for start in progress(starts, desc="Score-CAM", unit="chunk", delay=5):
         rows, channels = of_image[start : start + chunk], of_channel[start : start + chunk]
         masks = F.interpolate(
             a[rows, channels].unsqueeze(1),

@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from PIL import Image
 from skimage.segmentation import quickshift
 from torch import Tensor
-from tqdm.auto import tqdm
+
+from innt_lib.system.progress import progress
 
 # Below this Quickshift finds one or two regions a picture, and there is nothing to rank.
 SIDE = 224
@@ -59,7 +60,7 @@ def regions(images: np.ndarray) -> np.ndarray:
     scale = max(1.0, SIDE / min(height, width))
     size = round(height * scale), round(width * scale)
     found = np.empty((len(images), *size), np.int16)
-    bar = tqdm(images, desc="regions", unit="picture", leave=False, disable=len(images) == 1)
+    bar = progress(images, desc="regions", unit="picture")
     for i, picture in enumerate(bar):
         if scale > 1:
             enlarged = Image.fromarray(picture).resize(size[::-1], Image.Resampling.BICUBIC)

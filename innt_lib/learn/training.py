@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from innt_lib.data import ImageSet
 from innt_lib.learn.losses import Norm, activation_distance
@@ -25,6 +25,7 @@ from innt_lib.learn.step import LOGGED, Step, autocast
 from innt_lib.neighbors.noise import GaussianNoise
 from innt_lib.system.environment import pick_device
 from innt_lib.system.files import write
+from innt_lib.system.progress import progress
 from innt_lib.system.tensors import standardise
 
 
@@ -41,6 +42,7 @@ def train(
     device: str = "auto",
     state: Path | str | None = None,
     label: str = "training",
+    after_epoch: Callable[[], object] = lambda: None,
 ) -> pd.DataFrame:
     """Train a network in place.
 
@@ -53,6 +55,7 @@ def train(
         state: where to keep the state after every epoch; if the file exists, training goes on
             from it. It is left in place at the end.
         label: of the progress bar.
+        after_epoch: called after every epoch, for whoever counts them in a bar of their own.
 
     Returns:
         One row an epoch: ``epoch``; means over the steps of ``loss`` and its parts ``clean``,
@@ -75,14 +78,7 @@ def train(
     if state is not None and state.exists():
         loop.restore(state)
     sample = None if monitor is None else _sample(monitor, 256)
-    bar = tqdm(
-        total=settings.epochs,
-        initial=loop.epoch,
-        desc=label,
-        unit="epoch",
-        mininterval=1,
-        leave=False,
-    )
+    bar = progress(desc=label, unit="epoch", total=settings.epochs, initial=loop.epoch)
     # Dropout draws from the global generators: they are borrowed, and given back as they were.
     with bar, torch.random.fork_rng(devices=_cuda(loop.device)):
         loop.seed_global()
@@ -97,6 +93,7 @@ def train(
                     loop.save(state)
                 bar.set_postfix(loss=f"{row['loss']:.3f}", accuracy=f"{row['train_clean']:.2f}")
                 bar.update()
+                after_epoch()
         finally:
             loop.step.recorded = (
                 None  # it points back at the step: do not wait for garbage collection

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from innt_lib.results import tables
 from innt_lib.results.stats import Comparison, holm, paired_images, paired_test
 
 LEVEL = 0.05
@@ -48,7 +49,8 @@ def compare(
 
     Args:
         results: of :func:`innt_lib.results.tables.per_run`.
-        images: of :func:`innt_lib.results.tables.per_image`, the same runs.
+        images: of :func:`innt_lib.results.tables.per_image`, the same runs; of both, trainings that
+            collapsed are left out.
         a, b: methods (or what else the column ``method`` holds); of several a each is compared with
             the one b, or with the b that stands in its place.
         metrics: keys of ``BETTER``; those without values are left out.
@@ -62,6 +64,7 @@ def compare(
     Raises:
         ValueError: several b, but not one for each a.
     """
+    results, images = tables.standing(results), tables.standing(images)
     firsts = [a] if isinstance(a, str) else list(a)
     seconds = [b] * len(firsts) if isinstance(b, str) else list(b)
     if len(firsts) != len(seconds):

@@ -11,13 +11,13 @@ from typing import Literal, get_args
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from innt_lib.data import ImageSet
 from innt_lib.explain import metrics
 from innt_lib.explain.cam import CAMS, explain
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.neighbors import Neighbor, near_fixed
+from innt_lib.system.progress import progress
 from innt_lib.system.tensors import MEAN, STD, evaluating, standardise
 
 Target = Literal["label", "predicted"]
@@ -97,7 +97,7 @@ def evaluate(
     tables = []
     starts = range(0, len(images), batch_size)
     with evaluating(network):
-        for start in tqdm(starts, desc=label, unit="batch", mininterval=1, leave=False):
+        for start in progress(starts, desc=label, unit="batch"):
             rows = range(start, min(start + batch_size, len(images)))
             part = images.select(rows)
             tables.append(_batch(network, part, noise, cam, reading, start, seed))

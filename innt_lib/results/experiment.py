@@ -11,6 +11,7 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -112,6 +113,11 @@ class Experiment:
         experiment = cls(**{name: namespace[name] for name in names if name in namespace})
         plt.rcParams["savefig.format"] = experiment.figures_format
         return experiment
+
+    @property
+    def data_name(self) -> str:
+        """What tables and texts call the data set: its name, or that of its folder."""
+        return Path(self.dataset).name
 
     @property
     def architectures(self) -> list[str]:

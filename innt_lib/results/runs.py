@@ -17,14 +17,13 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from filelock import FileLock
-from tqdm.auto import tqdm
 
 from innt_lib import data
 from innt_lib.learn import networks, training
@@ -37,6 +36,7 @@ from innt_lib.results.run import VARIANTS, Run, load_images
 from innt_lib.system import paths
 from innt_lib.system.environment import device_name, pick_device, versions
 from innt_lib.system.files import sweep, write
+from innt_lib.system.progress import progress, unwatched
 
 
 def grid(
@@ -125,14 +125,19 @@ def ensure(runs: Run | Iterable[Run], device: str = "auto") -> None:
     if missing:
         _check_writable(paths.runs_dir())
     diverged = []
-    for run in tqdm(missing, desc="runs", unit="run", disable=len(missing) < 2, leave=False):
-        run.directory.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(run.directory / ".lock"):
-                if not run.finished:
-                    _train(run, device)
-        except DivergenceError as error:
-            diverged.append(f"{run.name}: {error}")
+    epochs = sum(run.epochs for run in missing)
+    if len(missing) > 1 and unwatched():
+        print(f"training {len(missing)} networks, {epochs} epochs in all", flush=True)
+    with progress(desc="training", unit="epoch", total=epochs if len(missing) > 1 else 1) as bar:
+        for run in missing:
+            bar.set_description(run.name)
+            run.directory.mkdir(parents=True, exist_ok=True)
+            try:
+                with FileLock(run.directory / ".lock"):
+                    if not run.finished:
+                        _train(run, device, bar.update)
+            except DivergenceError as error:
+                diverged.append(f"{run.name}: {error}")
     if diverged:
         others = f" ({len(runs) - len(diverged)} others are finished)" if len(runs) > 1 else ""
         raise DivergenceError("\n".join(diverged) + others)
@@ -238,7 +243,7 @@ def _check_network(network: str, weights: str, size: int, images: int, batch_siz
     training.check_batches(built, images, batch_size)
 
 
-def _train(run: Run, device: str) -> None:
+def _train(run: Run, device: str, after_epoch: Callable[[], object]) -> None:
     sweep(run.directory)
     splits = run.load_data()
     network = networks.build(run.network, len(splits.train.classes), run.weights, run.seed)
@@ -246,7 +251,14 @@ def _train(run: Run, device: str) -> None:
     start = networks.checkpoint(run.weights)
     started = time.perf_counter()
     table = train(
-        network, splits.train, run, monitor=splits.test, device=device, state=state, label=run.name
+        network,
+        splits.train,
+        run,
+        monitor=splits.test,
+        device=device,
+        state=state,
+        label=run.name,
+        after_epoch=after_epoch,
     )
     record = {
         "parameters": asdict(run),

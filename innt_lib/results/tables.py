@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from innt_lib.neighbors import make_neighbor
 from innt_lib.results import paper, runs
@@ -13,6 +12,7 @@ from innt_lib.results.evaluation import Reading
 from innt_lib.results.stats import mean_interval
 from innt_lib.system import paths
 from innt_lib.system.files import sweep, write
+from innt_lib.system.progress import progress
 
 ACCURACY = ("clean_top1", "clean_top5", "noisy_top1", "noisy_top5", "gap_top1", "gap_top5")
 INTERPRETABILITY = ("ad", "ai", "aepe")
@@ -58,7 +58,7 @@ def per_image(
     runs.ensure(grid, device)
     tables = []
     pairs = conditions(grid, noises)
-    for run, name, strength in tqdm(pairs, desc="evaluations", unit="run", leave=False):
+    for run, name, strength in progress(pairs, desc="evaluations", unit="run"):
         noise = make_neighbor(name, strength, run.noise_range, run.noise_form)
         table = runs.evaluation(run, noise, cam=cam, reading=reading, device=device)
         about = {
@@ -92,22 +92,47 @@ def per_run(images: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def standing(results: pd.DataFrame) -> pd.DataFrame:
+    """The rows of trainings that did not collapse (all of a table that does not say)."""
+    return results[~results["collapsed"].astype(bool)] if "collapsed" in results else results
+
+
+def collapse(results: pd.DataFrame) -> str:
+    """A sentence: how many trainings of which cells collapsed, saying the same of every image.
+
+    Args:
+        results: of :func:`per_run`.
+    """
+    runs_of = results.drop_duplicates("run")
+    if not len(fallen := runs_of[runs_of["collapsed"].astype(bool)]):
+        return "No training collapsed."
+    cells = fallen.groupby(["network", "method"], sort=False).size()
+    said = ", ".join(f"{count} of {network} {method}" for (network, method), count in cells.items())
+    return (
+        f"{len(fallen)} of {len(runs_of)} trainings COLLAPSED (the same maps for every image) and are "
+        f"left out of means: {said}."
+    )
+
+
 def intervals(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Mean and 95 % interval over seeds of every cell, with the names of the runs behind it.
 
     Returns:
-        ``network, method, noise, metric, mean, low, high, seeds, runs``.
+        ``network, method, noise, metric, mean, low, high, seeds, collapsed, runs``: collapsed
+        trainings are counted and left out; NaN where none stands.
     """
     rows = []
     for key, group in results.groupby(KEYS, sort=False):
+        stand = standing(group)
         for metric in metrics:
             if metric not in group:
                 continue
-            found = mean_interval(group[metric])
+            found = mean_interval(stand[metric])
             rows.append(
                 dict(zip(KEYS, key, strict=True))
                 | {"metric": metric, "mean": found.mean, "low": found.low, "high": found.high}
-                | {"seeds": found.n, "runs": " ".join(group["run"])}
+                | {"seeds": found.n, "collapsed": len(group) - len(stand)}
+                | {"runs": " ".join(group["run"])}
             )
     return pd.DataFrame(rows)
 
@@ -119,13 +144,16 @@ def wide(cells: pd.DataFrame, digits: int) -> pd.DataFrame:
         cells: of :func:`intervals`.
         digits: after the decimal point.
     """
-    text = [
-        f"{c.mean:.{digits}f} ± {(c.high - c.low) / 2:.{digits}f}"
-        if c.seeds > 1
-        else f"{c.mean:.{digits}f}"
-        for c in cells.itertuples()
-    ]
-    table = cells.assign(text=text).pivot(
+
+    def written(cell: pd.Series) -> str:
+        fallen = int(cell.get("collapsed", 0))
+        mark = f" ({fallen} collapsed)" if fallen else ""
+        if not cell["seeds"]:
+            return mark.strip(" ()")
+        half = f" ± {(cell['high'] - cell['low']) / 2:.{digits}f}" if cell["seeds"] > 1 else ""
+        return f"{cell['mean']:.{digits}f}{half}{mark}"
+
+    table = cells.assign(text=cells.apply(written, axis=1)).pivot(
         index=["network", "method"], columns=["noise", "metric"], values="text"
     )
     rows = list(dict.fromkeys(zip(cells["network"], cells["method"], strict=True)))

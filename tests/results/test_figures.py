@@ -1,4 +1,5 @@
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +17,7 @@ from innt_lib.system.tensors import standardise  # noqa: E402
 @pytest.fixture(autouse=True)
 def _close():
     yield
-    matplotlib.pyplot.close("all")
+    plt.close("all")
 
 
 def test_calibration_draws_the_means_and_marks_the_chosen_points():

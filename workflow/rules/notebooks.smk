@@ -6,14 +6,14 @@ def dataset(wildcards):
 
 
 def trained(wildcards):
-    return [f"figures/{wildcards.folder}/training/{cell}.csv" for cell in CELLS]
+    return [f"{MADE}/{wildcards.folder}/training/{cell}.csv" for cell in CELLS]
 
 
 def log_of(name):
     return f"runs/notebooks/{PROFILE}/{{folder}}/{name}.ipynb"
 
 
-# Figures are committed, so that they are there proves nothing: this says that they were made here.
+# That files are there does not say that they were made by these notebooks: this does.
 def made(name):
     return touch(f"runs/notebooks/{PROFILE}/{{folder}}/{name}.done")
 
@@ -34,11 +34,11 @@ rule train:
     output:
         results(*(f"training/{{network}}-{{method}}-{{noise}}.{kind}" for kind in ("png", "csv"))),
         made("02_training-{network}-{method}-{noise}"),
-    params: parameters=PARAMETERS, dataset=dataset
+    params: parameters=PARAMETERS, dataset=dataset, network=lambda wildcards: NETWORKS[wildcards.network]
     log: log_of("02_training-{network}-{method}-{noise}")
     threads: 1
     resources: gpu=1
-    shell: command(network="{wildcards.network:q}", method="{wildcards.method:q}", noise="{wildcards.noise:q}")
+    shell: command(network="{params.network:q}", method="{wildcards.method:q}", noise="{wildcards.noise:q}")
 
 
 rule calibrate:

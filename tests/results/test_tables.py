@@ -1,0 +1,76 @@
+"""Collapsed trainings: counted, said, and left out of means and comparisons."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from innt_lib.results import claims, tables
+
+
+def results(collapsed: dict[str, list[int]], **values: list[float]) -> pd.DataFrame:
+    """Runs of two methods, three seeds each; ``collapsed`` names the seeds that did."""
+    rows = []
+    for method, measured in values.items():
+        for seed, value in enumerate(measured):
+            rows.append({
+                "run": f"{method}{seed}", "network": "n", "method": method, "noise": "gaussian",
+                "seed": seed, "similarity": value, "collapsed": seed in collapsed.get(method, []),
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def images(of_runs: pd.DataFrame) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    parts = [
+        pd.DataFrame([row] * 20).assign(
+            image=range(20), similarity=row["similarity"] + rng.normal(0, 0.01, 20)
+        )
+        for _, row in of_runs.iterrows()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_means_leave_collapsed_trainings_out_and_count_them():
+    table = results({"innt": [1]}, nt=[0.5, 0.6, 0.7], innt=[0.8, 0.0, 1.0])
+    cells = tables.intervals(table, ["similarity"]).set_index("method")
+    assert cells.loc["nt", ["mean", "seeds", "collapsed"]].tolist() == pytest.approx([0.6, 3, 0])
+    assert cells.loc["innt", ["mean", "seeds", "collapsed"]].tolist() == pytest.approx([0.9, 2, 1])
+    assert cells.loc["innt", "runs"] == "innt0 innt1 innt2"  # all are named
+    shown = tables.wide(tables.intervals(table, ["similarity"]), 2)
+    assert shown.loc[("n", "innt"), ("gaussian", "similarity")].endswith("(1 collapsed)")
+    assert "collapsed" not in shown.loc[("n", "nt"), ("gaussian", "similarity")]
+
+
+def test_a_cell_of_collapsed_trainings_alone_has_no_mean():
+    table = results({"innt": [0, 1, 2]}, innt=[0.8, 0.0, 1.0])
+    (cell,) = tables.intervals(table, ["similarity"]).to_dict("records")
+    assert math.isnan(cell["mean"]) and (cell["seeds"], cell["collapsed"]) == (0, 3)
+    shown = tables.wide(tables.intervals(table, ["similarity"]), 2)
+    assert shown.loc[("n", "innt"), ("gaussian", "similarity")] == "3 collapsed"
+
+
+def test_comparisons_are_among_trainings_that_stand():
+    table = results({"innt": [1]}, nt=[0.5, 0.6, 0.7], innt=[0.8, 0.0, 1.0])
+    compared = claims.compare(table, images(table), "innt", "nt", ["similarity"])
+    (row,) = compared.to_dict("records")
+    assert row["difference"] == pytest.approx(0.3) and row["seeds"] == 2
+    fallen = results({"innt": [0, 1, 2]}, nt=[0.5, 0.6, 0.7], innt=[0.8, 0.0, 1.0])
+    assert claims.compare(fallen, images(fallen), "innt", "nt", ["similarity"]).empty
+
+
+def test_what_collapsed_is_said():
+    table = results({"innt": [1, 2]}, nt=[0.5, 0.6, 0.7], innt=[0.8, 0.0, 1.0])
+    said = tables.collapse(table)
+    assert said.startswith("2 of 6 trainings COLLAPSED") and said.endswith("2 of n innt.")
+    assert tables.collapse(results({}, nt=[0.5])) == "No training collapsed."
+
+
+def test_tables_of_earlier_versions_say_nothing_of_it():
+    table = results({}, nt=[0.5, 0.7]).drop(columns="collapsed")
+    (cell,) = tables.intervals(table, ["similarity"]).to_dict("records")
+    assert cell["mean"] == pytest.approx(0.6) and cell["collapsed"] == 0
+    assert len(tables.standing(table)) == 2
