@@ -20,6 +20,7 @@ from innt_lib.data import catalogue, download  # fmt: skip
 from innt_lib.learn import networks, training  # fmt: skip
 from innt_lib.learn.settings import Settings
 from innt_lib.results import paper, runs  # fmt: skip
+from innt_lib.results.experiment import Experiment
 from innt_lib.system import environment, paths  # fmt: skip
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -115,18 +116,11 @@ def estimate(parameters: dict[str, Any], listing: catalogue.Listing, dataset: st
 def _waiting(parameters: dict[str, Any], dataset: str) -> list[runs.Run]:
     """The runs of a profile that are not finished."""
     known = {
-        name: value for name, value in parameters.items() if name in runs.Run.__dataclass_fields__
-    }
-    strengths = {
-        "gaussian": parameters.get("mu_gaussian", 0.15),
-        "neighborhood": parameters.get("mu_neighborhood", 1.0),
+        name: value for name, value in parameters.items() if name in Experiment.__dataclass_fields__
     }
     # tau changes no duration.
     tau = parameters["tau"] if parameters["tau"] != "auto" else 2e-3
-    grid = runs.grid(
-        parameters["networks"], parameters["methods"], strengths, parameters["seeds"],
-        dataset=dataset, **(known | {"tau": tau}),
-    )  # fmt: skip
+    grid = Experiment(**(known | {"dataset": dataset, "tau": tau})).grid()
     return [run for run in grid if parameters["tau"] == "auto" or not run.finished]
 
 

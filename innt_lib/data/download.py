@@ -18,9 +18,8 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-from tqdm.auto import tqdm
-
 from innt_lib.system.paths import data_dir
+from innt_lib.system.progress import progress
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def _fetch(url: str, path: Path) -> None:
     request = Request(url, headers={"User-Agent": "innt_lib"})  # some servers refuse Python's own
     with urlopen(request, timeout=60) as answer, open(path, "wb") as file:
         total = int(answer.headers.get("Content-Length") or 0) or None
-        with tqdm(desc=f"fetching {url}", total=total, unit="B", unit_scale=True) as bar:
+        with progress(desc=f"fetching {url}", total=total, unit="B", unit_scale=True) as bar:
             while block := answer.read(1 << 20):
                 file.write(block)
                 bar.update(len(block))
@@ -115,7 +114,7 @@ def _check_sum(path: Path, md5: str) -> None:
 def _unpack(archive: Path, folder: Path) -> None:
     try:
         with tarfile.open(archive) as tar:
-            members = tqdm(tar, desc=f"unpacking {archive.name}", unit="file")
+            members = progress(tar, desc=f"unpacking {archive.name}", unit="file")
             tar.extractall(folder, members=members, filter=_plain)
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise ValueError(f"{archive} cannot be unpacked: {error}") from error

@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -127,7 +128,9 @@ def ensure(runs: Run | Iterable[Run], device: str = "auto") -> None:
     diverged = []
     epochs = sum(run.epochs for run in missing)
     if len(missing) > 1 and unwatched():
-        print(f"training {len(missing)} networks, {epochs} epochs in all", flush=True)
+        print(
+            f"training {len(missing)} networks, {epochs} epochs in all", file=sys.stderr, flush=True
+        )
     with progress(desc="training", unit="epoch", total=epochs if len(missing) > 1 else 1) as bar:
         for run in missing:
             bar.set_description(run.name)

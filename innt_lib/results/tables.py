@@ -17,6 +17,7 @@ from innt_lib.system.progress import progress
 ACCURACY = ("clean_top1", "clean_top5", "noisy_top1", "noisy_top5", "gap_top1", "gap_top5")
 INTERPRETABILITY = ("ad", "ai", "aepe")
 KEYS = ["network", "method", "noise"]
+LONGEST = 200
 _FROM_IMAGES = {
     "ad": "drop", "ai": "increase", "ad_as_printed": "drop_as_printed",
     "ai_as_printed": "increase_as_printed", "aepe": "pointing_error",
@@ -213,13 +214,13 @@ def published_differences() -> pd.DataFrame:
 
 
 def save(table: pd.DataFrame, folder: str, name: str, readable: pd.DataFrame | None = None) -> None:
-    """Write ``name.csv`` and ``name.md`` into a folder.
+    """Write ``name.csv`` and, unless it is longer than anyone reads, ``name.md`` into a folder.
 
     Args:
         table: tidy; the numbers, for the CSV.
         folder: below the root of the project unless absolute; empty: nothing is written.
         name: of the files, without ending.
-        readable: what the Markdown shows, if not the tidy table.
+        readable: what the Markdown shows, if not the tidy table; none above ``LONGEST`` rows.
     """
     if not folder:
         return
@@ -231,6 +232,7 @@ def save(table: pd.DataFrame, folder: str, name: str, readable: pd.DataFrame | N
     if isinstance(shown.index, pd.MultiIndex):
         shown = shown.reset_index()
     csv = table.to_csv(index=False, float_format="%.6g")
-    markdown = shown.to_markdown(index=False) + "\n"
     write(target.with_suffix(".csv"), lambda s: s.write(csv.encode()))
-    write(target.with_suffix(".md"), lambda s: s.write(markdown.encode()))
+    if len(shown) <= LONGEST:
+        markdown = shown.to_markdown(index=False) + "\n"
+        write(target.with_suffix(".md"), lambda s: s.write(markdown.encode()))
