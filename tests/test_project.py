@@ -302,8 +302,7 @@ FOLDERS = {
     "cifar10": "CIFAR-10",
     "cub200": "CUB, from scratch",
     "cub200-from-cifar10": "CUB, from CIFAR-10",
-    "birds": "generated birds",
-}
+}  # not the generated birds: a demonstration, whose verdicts another processor may turn
 
 
 def test_readme_verdicts_are_those_of_the_committed_tables():
