@@ -196,7 +196,7 @@ def heat_maps(count: int) -> Iterator[Row]:
     labels = torch.arange(count) % CLASSES
     wanted = [ClassifierOutputTarget(int(label)) for label in labels]
     # AlexNet's head is large matrices, read once a batch in each direction: larger batches for it.
-    for name, batch in (("resnet18", 50), ("alexnet", 250)):
+    for name, batch in (("resnet18", 50), ("alexnet", min(count, 250))):
         network = networks.build(name, CLASSES).eval()
         for kind, theirs in (("gradcam", GradCAM), ("gradcam++", GradCAMPlusPlus)):
 

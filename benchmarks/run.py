@@ -41,7 +41,7 @@ def table(rows: list[cases.Row]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=500, help="for the CAM rows")
+    parser.add_argument("--images", type=int, default=100, help="for the CAM rows")
     parser.add_argument("--score-images", type=int, default=2, help="for the Score-CAM row")
     options = parser.parse_args()
     figures.use_style()

@@ -1,0 +1,92 @@
+"""Pairs of a picture and a neighbour, as one network sees them: what notebook 8 is computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from innt_lib.data import ImageSet
+from innt_lib.explain.cam import explain_all
+from innt_lib.explain.metrics import map_similarity
+from innt_lib.explain.regions import rank_biased_overlap, region_heat
+from innt_lib.learn.split import SplitNetwork
+from innt_lib.neighbors import Neighbor, near_fixed
+from innt_lib.system.progress import progress
+from innt_lib.system.tensors import evaluating, standardise
+
+PERSISTENCE = (0.2, 0.5, 0.9)  # of rank-biased overlap; the first is the one that "rho" stands for
+
+
+def pairs(
+    network: SplitNetwork,
+    images: ImageSet,
+    areas: np.ndarray,
+    neighbors: Mapping[tuple[str, float], Neighbor],
+    cams: Sequence[str],
+    *,
+    draws: int = 1,
+    batch_size: int = 32,
+) -> pd.DataFrame:
+    """The likeness of clean and neighbouring maps, for every picture, neighbour, draw and CAM.
+
+    The class explained is the one predicted: on the clean picture for the clean map, on the neighbour
+    for its map, so that an explanation may follow a changed mind.
+
+    Args:
+        network: trained; run in evaluation mode on the device of its parameters.
+        images: the pictures.
+        areas: their regions, of :func:`innt_lib.explain.regions.regions`.
+        neighbors: by name and strength.
+        cams: of ``cam.CAMS``.
+        draws: neighbours of each kind a picture has, drawn from its position and the seeds 0, 1, ...
+        batch_size: pictures at a time.
+
+    Returns:
+        A row a pair and CAM: ``picture`` (position), ``corruption``, ``strength``, ``draw``, ``cam``,
+        ``flipped`` (the prediction changed), ``correct`` (on the clean picture), ``rho`` (rank-biased
+        overlap with p = 0.2), ``rho_0.5``, ``rho_0.9``, ``similarity`` (correlation over pixels; NaN
+        for a flat map), ``empty`` (how many of the two maps are zero everywhere).
+
+    Raises:
+        ValueError: as many areas as images are needed; unknown CAMs.
+    """
+    if len(areas) != len(images):
+        raise ValueError(
+            f"areas (of {len(areas)} pictures) must be those of the {len(images)} images"
+        )
+    device = next(network.parameters()).device
+    tables = []
+    starts = range(0, len(images), batch_size)
+    with evaluating(network):
+        for start in progress(starts, desc="pairs", unit="batch"):
+            rows = range(start, min(start + batch_size, len(images)))
+            part, ids = images.select(rows), torch.tensor(rows)
+            clean = standardise(part.tensor().to(device))
+            labels = torch.from_numpy(part.labels).to(device)
+            maps, logits = explain_all(cams, network, clean)
+            told = logits.argmax(1)
+            area = areas[start : rows.stop]
+            heat = {name: region_heat(m, area) for name, m in maps.items()}
+            for (name, strength), neighbor in neighbors.items():
+                for draw in range(draws):
+                    noisy = near_fixed(neighbor, clean, ids, draw, labels, network)
+                    other, says = explain_all(cams, network, noisy)
+                    about = {
+                        "picture": ids.numpy(), "corruption": name, "strength": strength,
+                        "draw": draw, "flipped": (says.argmax(1) != told).cpu().numpy(),
+                        "correct": (told == labels).cpu().numpy(),
+                    }  # fmt: skip
+                    for cam in cams:
+                        warm = region_heat(other[cam], area)
+                        rho = rank_biased_overlap(heat[cam], warm, PERSISTENCE).cpu().numpy()
+                        empty = sum((m.amax((1, 2)) == 0).long() for m in (maps[cam], other[cam]))
+                        seen = {
+                            "cam": cam, "rho": rho[0], "rho_0.5": rho[1], "rho_0.9": rho[2],
+                            "similarity": map_similarity(maps[cam], other[cam]).cpu().numpy(),
+                            "empty": torch.as_tensor(empty).cpu().numpy(),
+                        }  # fmt: skip
+                        tables.append(pd.DataFrame(about | seen))
+    return pd.concat(tables, ignore_index=True)
