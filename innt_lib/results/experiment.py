@@ -67,7 +67,7 @@ class Experiment:
     radius: float = 2.0
     noise_range: Range = "image"
     noise_form: Form = "multiplicative"
-    epochs: int = 20
+    epochs: int = 16
     batch_size: int = 16
     learning_rate: float = 1e-3
     tau: float | str = "auto"

@@ -14,14 +14,14 @@ def test_the_grid_is_that_of_runs(root):
     made = Experiment(size=16, seeds=2, tau=0.1, methods="baseline,nt_once,innt")
     expected = runs.grid(
         "smallcnn", "baseline,nt_once,innt", {"gaussian": 0.15, "neighborhood": 1.0}, 2,
-        tau=0.1, dataset="birds", size=16, epochs=20, batch_size=16, learning_rate=1e-3,
+        tau=0.1, dataset="birds", size=16, epochs=16, batch_size=16, learning_rate=1e-3,
         rotation=15.0, precision=pick_precision("auto"),
     )  # fmt: skip
     assert [run.name for run in made.grid()] == [run.name for run in expected]
     few = made.grid(methods="baseline", seeds=1)
     assert [run.name for run in few] == [expected[0].name]
     one = made.run("smallcnn", method="innt", strength=0.15, split="validation")
-    assert (one.tau, one.split, one.epochs) == (0.1, "validation", 20)
+    assert (one.tau, one.split, one.epochs) == (0.1, "validation", 16)
 
 
 def test_attacks_take_the_radius():
@@ -71,7 +71,7 @@ def test_papermills_parameters():
 
     def of(name: str, **values: object) -> Experiment:
         cells = ["", "import this", declared, given.format(name), "Experiment.of(globals())"]
-        return Experiment.of({"In": cells, "epochs": 20} | values)
+        return Experiment.of({"In": cells, "epochs": 16} | values)
 
     assert of("epochs", epochs=1).epochs == 1
     assert of("lambda_", lambda_=0.5).changed() == {"lambda_": 0.5}

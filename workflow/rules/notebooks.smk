@@ -37,6 +37,7 @@ rule train:
     params: parameters=PARAMETERS, dataset=dataset, network=lambda wildcards: NETWORKS[wildcards.network]
     log: log_of("02_training-{network}-{method}-{noise}")
     threads: 1
+    priority: 1  # what everything else waits for
     resources: gpu=1
     shell: command(network="{params.network:q}", method="{wildcards.method:q}", noise="{wildcards.noise:q}")
 
