@@ -16,14 +16,15 @@ from innt_lib.results.stats import mean_interval
 from innt_lib.results.style import (
     METHOD_LABELS,
     METRIC_LABELS,
+    NOISE_LABELS,
     png,
     save,
     use_style,
 )
 
 __all__ = [
-    "METHOD_LABELS", "METRIC_LABELS", "beside_paper", "comparison", "noise_calibration", "png", "save",
-    "training_curves", "use_style", "variants",
+    "METHOD_LABELS", "METRIC_LABELS", "NOISE_LABELS", "beside_paper", "comparison", "noise_calibration",
+    "png", "save", "training_curves", "use_style", "variants",
 ]  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def test_the_first_layer_sees_standardised_pixels_as_caffes_saw_its_own():
 
 def test_all_tensors_of_torchvisions_network_and_no_others(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("INNT_ROOT", str(tmp_path))
-    path = archive(tmp_path, pickle.dumps(layers(), protocol=2), monkeypatch)
+    path = archive(tmp_path, pickle.dumps(layers(), protocol=3), monkeypatch)
     assert squeezenet.main(["--archive", str(path)]) == 0
     from safetensors.torch import load_file
 

@@ -75,7 +75,7 @@ def test_suggested_tau_starts_the_regulariser_at_one_half(root):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"network": "vgg19"}, "'vgg19'.*alexnet, vgg16"),
+        ({"network": "vgg99"}, "'vgg99'.*smallcnn"),
         ({"method": "x"}, "'x'.*baseline"),
         ({"noise": "salt"}, "'salt'"),
     ],
