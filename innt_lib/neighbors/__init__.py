@@ -1,12 +1,15 @@
-"""What stands near a picture: noisy copies and attacked ones, by name, drawn anew or once."""
+"""What stands near a picture: noisy, corrupted and attacked copies, by name, drawn anew or once."""
 
 from innt_lib.neighbors.attacks import Attack
+from innt_lib.neighbors.corruptions import CORRUPTIONS, Corruption
 from innt_lib.neighbors.near import NEIGHBORS, Neighbor, make_neighbor, near, near_fixed
 from innt_lib.neighbors.noise import GaussianNoise, NeighborhoodNoise
 
 __all__ = [
+    "CORRUPTIONS",
     "NEIGHBORS",
     "Attack",
+    "Corruption",
     "GaussianNoise",
     "Neighbor",
     "NeighborhoodNoise",

@@ -63,7 +63,7 @@ class Corruption:
     """
 
     name: str
-    strength: int = 3
+    strength: float = 3
     per_pixel: bool = False
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What stands near a picture: noisy copies, attacked copies; by name, drawn anew or once."""
+"""What stands near a picture: noisy, corrupted and attacked copies; by name, drawn anew or once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from innt_lib.neighbors.attacks import Attack
+from innt_lib.neighbors.corruptions import CORRUPTIONS, Corruption
 from innt_lib.neighbors.noise import Form, GaussianNoise, NeighborhoodNoise, Range
 
 Network = Callable[[Tensor], Tensor]
@@ -17,10 +18,11 @@ NEIGHBORS: dict[str, str] = {
     "neighborhood": "neighborhood noise (Eq. 8-9), strength mu_N",
     "fgsm": "one step of the fast gradient sign method, strength in 1/255",
     "pgd": "five steps of projected gradient descent, strength in 1/255; pgd20: twenty, and so on",
+    **{name: f"{text}; strength 1 to 5" for name, text in CORRUPTIONS.items()},
 }
 
 
-Neighbor = GaussianNoise | NeighborhoodNoise | Attack
+Neighbor = GaussianNoise | NeighborhoodNoise | Attack | Corruption
 
 
 def make_neighbor(
@@ -43,6 +45,8 @@ def make_neighbor(
         return NeighborhoodNoise(strength, noise_form)
     if name == "fgsm":
         return Attack(strength)
+    if name in CORRUPTIONS:
+        return Corruption(name, strength)
     if found := re.fullmatch(r"pgd(\d*)", name):
         return Attack(strength, int(found[1] or 5), random_start=True)
     raise ValueError(f"noise (={name!r}) must be one of {', '.join(NEIGHBORS)}")
@@ -92,6 +96,8 @@ def near_fixed(
     Raises:
         ValueError: an attack without labels or network.
     """
+    if isinstance(neighbor, Corruption) and not neighbor.random:
+        return neighbor(images)
     generators = (_generator(images.device, seed, int(number)) for number in ids.tolist())
     pairs = zip(images, generators, strict=True)
     if not isinstance(neighbor, Attack):

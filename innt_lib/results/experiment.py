@@ -18,6 +18,7 @@ import matplotlib.pyplot as plt
 
 from innt_lib import data
 from innt_lib.learn.methods import METHODS
+from innt_lib.neighbors import CORRUPTIONS
 from innt_lib.neighbors.noise import Form, Range
 from innt_lib.results import runs
 from innt_lib.results.runs import VARIANTS, Run
@@ -37,6 +38,7 @@ class Experiment:
         weights: ``"none"``, ``"imagenet"`` or a checkpoint.
         mu_gaussian, mu_neighborhood: strengths of the two noises (Eq. 7 and 9).
         radius: of FGSM and PGD, in 1/255.
+        severity: of corruptions, 1 to 5.
         noise_range, noise_form: readings of the two noises.
         epochs: passes over the training images.
         batch_size: images a step (as many neighbours come on top).
@@ -65,6 +67,7 @@ class Experiment:
     mu_gaussian: float = 0.15
     mu_neighborhood: float = 1.0
     radius: float = 2.0
+    severity: int = 3
     noise_range: Range = "image"
     noise_form: Form = "multiplicative"
     epochs: int = 16
@@ -128,6 +131,7 @@ class Experiment:
     def strengths(self) -> dict[str, float]:
         """Strength by noise."""
         own = {"gaussian": self.mu_gaussian, "neighborhood": self.mu_neighborhood}
+        own |= dict.fromkeys(CORRUPTIONS, float(self.severity))
         return {name: own.get(name, self.radius) for name in _names(self.noises)}
 
     def grid(self, **changes: Any) -> list[Run]:

@@ -12,12 +12,13 @@ from matplotlib.figure import Figure
 from innt_lib.data import ImageSet
 from innt_lib.explain.metrics import map_similarity
 from innt_lib.learn.split import SplitNetwork
-from innt_lib.neighbors import Neighbor
+from innt_lib.neighbors import CORRUPTIONS, Neighbor
 from innt_lib.results import gallery
 from innt_lib.results.style import METHOD_LABELS, NOISE_LABELS, png
 
 # Up to which strength a slider goes: beyond, a person sees no more than the network does.
 STRONGEST = {"gaussian": 0.5, "neighborhood": 3.0}
+STRONGEST |= dict.fromkeys(CORRUPTIONS, 5.0)
 STRONGEST_ATTACK = 16.0
 
 
@@ -76,7 +77,7 @@ def widget(
     names = [(NOISE_LABELS.get(name, name), name) for name in noises]
     kind = Dropdown(options=names, value=first, description="noise")
     strength = FloatSlider(
-        noises[first].strength, min=0, max=_strongest(first), step=0.01 * _strongest(first),
+        noises[first].strength, min=_least(first), max=_strongest(first), step=_step(first),
         description="strength", layout=wide, readout_format=".3g",
     )  # fmt: skip
 
@@ -90,10 +91,9 @@ def widget(
         shown.value = drawn()
 
     def another_noise(change: Mapping[str, Any]) -> None:
-        top = _strongest(change["new"])
+        name = change["new"]
         with strength.hold_trait_notifications():
-            strength.max = top
-            strength.step = 0.01 * top
+            strength.min, strength.max, strength.step = _least(name), _strongest(name), _step(name)
             strength.value = noises[change["new"]].strength
         redraw(change)
 
@@ -105,6 +105,14 @@ def widget(
 
 def _strongest(noise: str) -> float:
     return STRONGEST.get(noise, STRONGEST_ATTACK)
+
+
+def _least(noise: str) -> float:
+    return 1.0 if noise in CORRUPTIONS else 0.0
+
+
+def _step(noise: str) -> float:
+    return 1.0 if noise in CORRUPTIONS else 0.01 * _strongest(noise)
 
 
 def _plain(name: str) -> str:

@@ -30,6 +30,14 @@ def test_attacks_take_the_radius():
     assert {run.noise for run in made.grid(methods="innt")} == {"gaussian", "fgsm", "pgd20"}
 
 
+def test_corruptions_take_the_severity():
+    made = Experiment(noises="gaussian,shot,jpeg", severity=4, tau=1.0)
+    assert made.strengths == {"gaussian": 0.15, "shot": 4.0, "jpeg": 4.0}
+    assert {run.strength for run in made.grid(methods="nt")} == {0.15, 4.0}
+    with pytest.raises(ValueError, match=r"strength \(=6"):
+        Experiment(noises="shot", severity=6, tau=1.0)
+
+
 def test_precision_follows_the_device(monkeypatch):
     assert pick_precision("auto", "cpu") == "float32"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
