@@ -95,7 +95,7 @@ class Corruption:
             pixels = torch.addcmul(mean, images.to(dtype), std).div_(255).clamp_(0, 1).contiguous()
             function, parameters = _TABLE[self.name]
             drawing = (generator, self.per_pixel)[: self.random + (self.name == "impulse")]
-            changed = function(pixels, *parameters[self.strength - 1], *drawing)
+            changed = function(pixels, *parameters[int(self.strength) - 1], *drawing)
             return torch.empty_like(images).copy_(_levels(changed).sub_(mean).div_(std))
 
 

@@ -214,7 +214,7 @@ def test_large_pictures_have_the_published_pixels():
 
 @pytest.mark.parametrize("name", [name for name in FIXED if name != "pixelate"])
 def test_equals_the_published_code(name):
-    import imagecorruptions
+    imagecorruptions = pytest.importorskip("imagecorruptions")
 
     small = scene(60, 45, seed=4)  # where nothing is in pixels
     pictures = [*scenes(224), scene(230, 301, seed=5)]
@@ -254,7 +254,7 @@ def test_brightness_equals_hsv_of_scikit_image():
 @pytest.mark.parametrize("name", POINTWISE)
 @pytest.mark.parametrize("strength", STRENGTHS)
 def test_noise_has_the_moments_of_the_published_code(name, strength):
-    import imagecorruptions
+    imagecorruptions = pytest.importorskip("imagecorruptions")
 
     np.random.seed(0)
     for picture in (np.full((160, 160, 3), 128, dtype=np.uint8), scene(160)):
