@@ -181,6 +181,24 @@ def look(
     return Look(pictures, maps, predicted, chances, images.labels[places.numpy()])
 
 
+def look_at_predicted(
+    network: SplitNetwork,
+    images: ImageSet,
+    noise: Neighbor | None,
+    place: int,
+    cam: str = "gradcam",
+    seed: int = 0,
+) -> Look:
+    """One picture and where the network looked to find the class that it predicts, as :func:`look`."""
+    one = images.select([place])
+    shown = noisy_batch(one, noise, seed, torch.tensor([place]), network)
+    found = explain(cam, network, shown)
+    told = found.logits.argmax(1)
+    chance = found.logits.softmax(1).gather(1, told[:, None])[:, 0]
+    maps, predicted, sure = (tensor.cpu().numpy() for tensor in (found.maps, told, chance))
+    return Look(displayable(shown), maps, predicted, sure, one.labels)
+
+
 def noisy_batch(
     images: ImageSet,
     noise: Neighbor | None,

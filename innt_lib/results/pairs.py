@@ -7,17 +7,35 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock
 
 from innt_lib.data import ImageSet
+from innt_lib.data.cache import cache_dir
 from innt_lib.explain.cam import explain_all
 from innt_lib.explain.metrics import map_similarity
-from innt_lib.explain.regions import rank_biased_overlap, region_heat
+from innt_lib.explain.regions import rank_biased_overlap, region_heat, regions
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.neighbors import Neighbor, near_fixed
+from innt_lib.system.files import write
 from innt_lib.system.progress import progress
 from innt_lib.system.tensors import evaluating, standardise
 
 PERSISTENCE = (0.2, 0.5, 0.9)  # of rank-biased overlap; the first is the one that "rho" stands for
+
+
+def kept_regions(images: ImageSet) -> np.ndarray:
+    """The regions of pictures, computed once and kept beside the decoded images.
+
+    Returns:
+        ``(N, H', W')`` int16, as :func:`innt_lib.explain.regions.regions`; a memory map.
+    """
+    path = cache_dir() / f"regions-{images.fingerprint}.npy"
+    with FileLock(path.with_suffix(".lock")):
+        if not path.is_file():
+            found = regions(np.asarray(images.images))
+            write(path, lambda stream: np.save(stream, found))
+    kept: np.ndarray = np.load(path, mmap_mode="r")
+    return kept
 
 
 def pairs(
@@ -38,7 +56,7 @@ def pairs(
     Args:
         network: trained; run in evaluation mode on the device of its parameters.
         images: the pictures.
-        areas: their regions, of :func:`innt_lib.explain.regions.regions`.
+        areas: their regions, of :func:`kept_regions`.
         neighbors: by name and strength.
         cams: of ``cam.CAMS``.
         draws: neighbours of each kind a picture has, drawn from its position and the seeds 0, 1, ...
