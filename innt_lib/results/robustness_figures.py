@@ -18,7 +18,7 @@ from innt_lib.explain.regions import region_heat
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.neighbors import Neighbor
 from innt_lib.results.gallery import Panel, look_at_predicted
-from innt_lib.results.style import METHOD_COLOURS, METHOD_LABELS
+from innt_lib.results.style import CAM_LABELS, METHOD_COLOURS, METHOD_LABELS
 
 
 def pair(
@@ -88,7 +88,7 @@ def curves(pairs: pd.DataFrame) -> Figure:
                 ms=3.5,
                 lw=1.5,
                 color=colours[name],
-                label=name,
+                label=CAM_LABELS[name],
             )
             low, high = (found["mean"] + sign * 1.96 * found["sem"] for sign in (-1, 1))
             ax.fill_between(found.index, low, high, color=colours[name], alpha=0.12, lw=0)
@@ -142,7 +142,9 @@ def orderings(measures: pd.DataFrame) -> list[str]:
         measures: of :func:`innt_lib.results.robustness.robustness`, of one network, by ``cam``.
     """
     ranked = measures["rm"].dropna().sort_values(ascending=False)
-    said = [f"by RM: {', '.join(f'{name} {value:.2f}' for name, value in ranked.items())}"]
+    said = [
+        f"by RM: {', '.join(f'{CAM_LABELS[name]} {value:.2f}' for name, value in ranked.items())}"
+    ]
     if "gradcam++" in ranked:
         others = measures.loc[ranked.index.drop("gradcam++")]
         best = (measures.loc["gradcam++", "rm_low"] > others["rm_high"]).all()
@@ -153,7 +155,8 @@ def orderings(measures: pd.DataFrame) -> list[str]:
         low, rest = measures.loc[least], measures.loc[ranked.index.drop(least)]
         holds = low["rm_high"].max() < rest["rm_low"].min()
         fails = (low["rm_low"].min() > rest["rm_high"]).any()
-        said.append(f"{' and '.join(least)} are the least robust: {_verdict(holds, fails)}")
+        who = " and ".join(CAM_LABELS[name] for name in least)
+        said.append(f"{who} are the least robust: {_verdict(holds, fails)}")
     return said
 
 

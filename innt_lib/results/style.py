@@ -25,6 +25,12 @@ METHOD_COLOURS = {
 NOISE_LABELS = {
     "gaussian": "Gaussian", "neighborhood": "neighborhood", "fgsm": "FGSM", "pgd": "PGD",
 }  # fmt: skip
+CAM_LABELS = {
+    "gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "xgradcam": "XGrad-CAM", "hirescam": "HiResCAM",
+    "layercam": "LayerCAM", "ablationcam": "Ablation-CAM", "eigencam": "Eigen-CAM",
+    "scorecam": "Score-CAM", "gradcam++_as_in_library": "Grad-CAM++ (library's)",
+    "eigencam_as_in_library": "Eigen-CAM (library's)",
+}  # fmt: skip
 METRIC_LABELS = {
     "ad": "Average Drop ↓", "ai": "Average Increase ↑", "aepe": "AEPE ↓",
     "gap_top1": "top-1 gap (points) ↓", "gap_top5": "top-5 gap (points) ↓",

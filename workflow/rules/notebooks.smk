@@ -114,3 +114,16 @@ rule ablate:
     threads: 1
     resources: gpu=1
     shell: command(keep="executed", network=config.get("ablations"))
+
+
+rule robustness:
+    input: trained, notebook="notebooks/08_cam_robustness.ipynb", library=LIBRARY
+    output:
+        results("fig12_similarity_by_strength.png", "robustness_by_cam.csv", "robustness_by_method.csv"),
+        made("08_cam_robustness"),
+        executed=results("08_cam_robustness.ipynb"),
+    params: parameters=PARAMETERS, dataset=dataset
+    log: log_of("08_cam_robustness")
+    threads: 1
+    resources: gpu=1
+    shell: command(keep="executed")
