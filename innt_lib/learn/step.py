@@ -14,7 +14,7 @@ from innt_lib.learn import capture
 from innt_lib.learn.augment import augmentation, transform
 from innt_lib.learn.settings import Settings
 from innt_lib.learn.split import SplitNetwork
-from innt_lib.neighbors import near, near_fixed
+from innt_lib.neighbors import Corruption, near, near_fixed
 from innt_lib.system.tensors import standardise
 
 LOGGED = ("loss", "clean", "noise", "reg", "train_clean", "train_noisy")
@@ -24,7 +24,7 @@ class Step:
     """Called with the positions of a batch's images, updates the network once.
 
     On a GPU the work is recorded as a CUDA graph and replayed (see :mod:`innt_lib.learn.capture`), unless
-    the noise is drawn once per image.
+    the noise is drawn once per image or is a corruption.
 
     Args:
         network: moved to the device and updated in place; whoever calls sets its mode.
@@ -51,7 +51,8 @@ class Step:
         self.labels = torch.from_numpy(images.labels).to(self.pixels.device)
         gpu = device.type == "cuda"
         redrawn = self.noise is None or settings.resample  # else every image has a generator
-        record = gpu and redrawn and capture.wanted()
+        whole = not isinstance(self.noise, Corruption)  # some of which work on the CPU
+        record = gpu and redrawn and whole and capture.wanted()
         self.optimizer = torch.optim.Adam(
             network.parameters(), lr=settings.learning_rate, fused=gpu, capturable=record
         )

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from innt_lib.system.tensors import MEAN, STD, evaluating
+from innt_lib.system.tensors import constants, evaluating
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Attack:
         """The attacked images, from a given start of the images' shape."""
         images = images.detach()
         radius = self._radius(images)
-        mean, std = (images.new_tensor(c).view(3, 1, 1) for c in (MEAN, STD))
+        mean, std = (c.to(images.dtype) / 255 for c in constants(images.device))
         low = torch.maximum(images - radius, -mean / std)
         high = torch.minimum(images + radius, (1 - mean) / std)
         step = radius if self.steps == 1 else 2.5 / self.steps * radius
@@ -102,4 +102,4 @@ class Attack:
 
     def _radius(self, images: Tensor) -> Tensor:
         """Per channel, in standardised units: ``(3, 1, 1)``."""
-        return self.strength / 255 / images.new_tensor(STD).view(3, 1, 1)
+        return self.strength / constants(images.device)[1].to(images.dtype)

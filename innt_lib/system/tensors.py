@@ -26,13 +26,13 @@ def standardise(images: Tensor) -> Tensor:
             f"images must be uint8 of shape (B, H, W, 3), not {images.dtype} of "
             f"{tuple(images.shape)}"
         )
-    mean, std = _constants(images.device)
+    mean, std = constants(images.device)
     return images.permute(0, 3, 1, 2).to(torch.float32).sub_(mean).div_(std)
 
 
 @cache
-def _constants(device: torch.device) -> tuple[Tensor, Tensor]:
-    """`MEAN` and `STD` in units of 1/255; kept, because a copy to the device waits for it."""
+def constants(device: torch.device) -> tuple[Tensor, Tensor]:
+    """`MEAN` and `STD` in units of 1/255, float32 `(3, 1, 1)`; kept, as a copy to the device waits for it."""
     mean, std = (torch.tensor(c, device=device).view(3, 1, 1) * 255 for c in (MEAN, STD))
     return mean, std
 
