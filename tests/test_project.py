@@ -478,3 +478,40 @@ def check_split(network, original):
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(network.eval()(images), original.eval()(images))
+
+
+def test_readme_says_what_the_papers_regime_shows():
+    """`UPDATE=1` writes it into the README."""
+    folder = ROOT / "figures/cub200-imagenet"
+    names = ("table4_accuracy", "table3_interpretability", "table3_pointing")
+    cells = pd.concat(pd.read_csv(folder / f"{name}.csv") for name in names)
+    mean = cells.set_index(["method", "metric"])["mean"]
+    against = pd.concat(
+        pd.read_csv(folder / f"{name}.csv").query("b == 'nt'")
+        for name in ("table3_innt_against_nt", "table4_accuracy_innt_against_others")
+    ).set_index("metric")
+    methods = {"baseline": "plainly trained", "nt": "with NT", "innt": "with INNT"}
+    said = "; ".join(
+        f"{name} {mean[m, 'clean_top1']:.1f} % right on clean pictures and {mean[m, 'noisy_top1']:.1f} % on "
+        f"noisy ones (Average Drop {mean[m, 'ad']:.2f}, Average Increase {mean[m, 'ai']:.2f}, AEPE "
+        f"{mean[m, 'aepe']:.3f}, {100 * mean[m, 'ebpg_clean']:.0f} and "
+        f"{100 * mean[m, 'ebpg_noisy']:.0f} % of the heat on the bird)"
+        for m, name in methods.items()
+    )
+    signs = ", ".join(
+        f"{words} {against.loc[metric, 'difference']:+.3g}"
+        + ("" if against.loc[metric, "p_images"] < 0.05 else " (not significant over images)")
+        for metric, words in (
+            ("similarity", "map similarity"), ("ad", "Average Drop"), ("ai", "Average Increase"),
+            ("aepe", "AEPE"), ("gap_top1", "top-1 gap"), ("clean_top1", "clean accuracy"),
+            ("noisy_top1", "noisy accuracy"),
+        )
+    )  # fmt: skip
+    (seeds,) = cells["seeds"].unique()
+    share = 100 * cells["box_share"].dropna().iloc[0]
+    text = (
+        f"SqueezeNet 1.1 from ImageNet weights, CUB's first 40 classes at 224 px, Gaussian noise, {seeds} "
+        f"trainings a cell: {said}. The box is {share:.0f} % of the picture. INNT - NT, in points and "
+        f"fractions: {signs}."
+    )
+    check_block(ROOT / "README.md", "regime", text)
