@@ -33,8 +33,7 @@ def regions(images: np.ndarray) -> np.ndarray:
     """Quickshift regions of pictures, best of the clean ones: noise makes regions of its own.
 
     Kernel size 5, maximal distance 200 (farther than Quickshift looks with this kernel: no limit),
-    ratio 0.2 in Lab colours, seed 42. Slow, half a second to a second a picture of 224 px; equal
-    pictures have equal regions. A photograph has 14 to 33.
+    ratio 0.2 in Lab colours, seed 42. Slow: keep them. Equal pictures have equal regions.
 
     Args:
         images: ``(N, H, W, 3)`` uint8, RGB. Pictures whose shorter side is below ``SIDE`` are

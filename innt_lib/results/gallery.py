@@ -18,6 +18,7 @@ from innt_lib.data import ImageSet
 from innt_lib.explain.cam import explain
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.neighbors import Neighbor, near_fixed
+from innt_lib.results.evaluation import Target
 from innt_lib.system.tensors import MEAN, STD, standardise
 
 
@@ -113,7 +114,7 @@ class Look:
 
     Args:
         pictures: ``(B, H, W, 3)`` uint8: what it was shown, noise included, clipped for display.
-        maps: ``(B, H, W)`` in [0, 1]: where it looked to find the true class.
+        maps: ``(B, H, W)`` in [0, 1]: where it looked to find the class that was asked for.
         predicted: ``(B,)`` class numbers.
         probability: ``(B,)`` of the true class.
         labels: ``(B,)`` true classes.
@@ -154,6 +155,7 @@ def look(
     *,
     chosen: Sequence[int] | None = None,
     cam: str = "gradcam",
+    target: Target = "label",
     seed: int = 0,
 ) -> Look:
     """Show pictures to a network and ask where it looked.
@@ -165,6 +167,8 @@ def look(
             measured; None shows the clean pictures.
         chosen: positions of the images to show; None shows all.
         cam: one of ``cam.CAMS``.
+        target: the class whose maps these are: the true ``"label"``, or that ``"predicted"`` on the
+            picture that is shown.
     """
     device = next(network.parameters()).device
     parts = []
@@ -173,30 +177,12 @@ def look(
         few = images.select(positions.numpy())
         shown = noisy_batch(few, noise, seed, positions, network).to(device)
         labels = torch.from_numpy(few.labels).to(device)
-        found = explain(cam, network, shown, labels)
+        found = explain(cam, network, shown, labels if target == "label" else None)
         probability = found.logits.softmax(1).gather(1, labels[:, None])[:, 0]
         seen = (found.maps, found.logits.argmax(1), probability)
         parts.append((displayable(shown), *(tensor.cpu().numpy() for tensor in seen)))
     pictures, maps, predicted, chances = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Look(pictures, maps, predicted, chances, images.labels[places.numpy()])
-
-
-def look_at_predicted(
-    network: SplitNetwork,
-    images: ImageSet,
-    noise: Neighbor | None,
-    place: int,
-    cam: str = "gradcam",
-    seed: int = 0,
-) -> Look:
-    """One picture and where the network looked to find the class that it predicts, as :func:`look`."""
-    one = images.select([place])
-    shown = noisy_batch(one, noise, seed, torch.tensor([place]), network)
-    found = explain(cam, network, shown)
-    told = found.logits.argmax(1)
-    chance = found.logits.softmax(1).gather(1, told[:, None])[:, 0]
-    maps, predicted, sure = (tensor.cpu().numpy() for tensor in (found.maps, told, chance))
-    return Look(displayable(shown), maps, predicted, sure, one.labels)
 
 
 def noisy_batch(

@@ -17,8 +17,7 @@ from innt_lib.results import gallery
 from innt_lib.results.style import METHOD_LABELS, NOISE_LABELS, png
 
 # Up to which strength a slider goes: beyond, a person sees no more than the network does.
-STRONGEST = {"gaussian": 0.5, "neighborhood": 3.0}
-STRONGEST |= dict.fromkeys(CORRUPTIONS, 5.0)
+STRONGEST = {"gaussian": 0.5, "neighborhood": 3.0} | dict.fromkeys(CORRUPTIONS, 5.0)
 STRONGEST_ATTACK = 16.0
 
 

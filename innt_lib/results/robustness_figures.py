@@ -17,7 +17,7 @@ from innt_lib.data import ImageSet
 from innt_lib.explain.regions import region_heat
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.neighbors import Neighbor
-from innt_lib.results.gallery import Panel, look_at_predicted
+from innt_lib.results.gallery import Panel, look
 from innt_lib.results.style import CAM_LABELS, METHOD_COLOURS, METHOD_LABELS
 
 
@@ -38,7 +38,10 @@ def pair(
     area = areas[place : place + 1]
     panels: list[Panel | None] = []
     for noise in (None, neighbors[kind]):
-        seen = look_at_predicted(network, images, noise, place, row["cam"], int(row["draw"]))
+        seen = look(
+            network, images, noise, chosen=[place], cam=row["cam"], target="predicted",
+            seed=int(row["draw"]),
+        )  # fmt: skip
         heat = region_heat(torch.from_numpy(seen.maps), area)[0].numpy()
         said = images.classes[seen.predicted[0]].split(".")[-1].replace("_", " ")
         first = seen.picture(0) if noise else Panel(_outlined(seen.pictures[0], area[0]))

@@ -50,7 +50,7 @@ class Run(Settings):
 
     @property
     def label(self) -> str:
-        """What tables call its method: one of ``losses.METHODS`` or of ``VARIANTS``."""
+        """What tables call its method: one of ``methods.METHODS`` or of ``VARIANTS``."""
         for label, fields in VARIANTS.items():
             if all(getattr(self, name) == value for name, value in fields.items()):
                 return label
@@ -93,6 +93,7 @@ def load_images(
     dataset: str, size: int, split: data.Split, train_per_class: int, test_per_class: int,
     on_bad: data.OnBad,
 ) -> data.Splits:  # fmt: skip
+    """What :func:`innt_lib.data.load` reads, remembered for the runs that share it."""
     return data.load(
         dataset, size, split=split, train_per_class=train_per_class,
         test_per_class=test_per_class, on_bad=on_bad,

@@ -53,7 +53,7 @@ def grid(
 
     Args:
         networks, methods: names, as a list or separated by commas; a method is one of
-            ``losses.METHODS`` or of ``VARIANTS`` (``"nt_once"``: NT with the noise drawn once).
+            ``methods.METHODS`` or of ``VARIANTS`` (``"nt_once"``: NT with the noise drawn once).
         noises: strength by name.
         seeds: how many; they are 0, 1, ...
         tau: of Eq. 5, or ``"auto"``: for each network what :func:`suggest_tau` says.
@@ -162,7 +162,9 @@ def collapsed(run: Run) -> bool:
 
 def history(run: Run) -> pd.DataFrame:
     """One row an epoch of a finished run; the columns are those of :func:`training.train`."""
-    return pd.read_csv(run.directory / "history.csv")
+    table = pd.read_csv(run.directory / "history.csv")
+    # Earlier versions did not look for a collapse; see also collapsed.
+    return table if "collapsed" in table else table.assign(collapsed=0.0)
 
 
 def evaluation(

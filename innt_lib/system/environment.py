@@ -41,7 +41,7 @@ def pick_precision(precision: str, device: str = "auto") -> Precision:
     """``"auto"``: bfloat16 on a GPU, float32 on a CPU; else as named.
 
     On CPUs float32 is the safe choice: without bfloat16 instructions a step under bfloat16 autocast
-    takes 2.5 to 27 times as long.
+    takes many times as long.
 
     Raises:
         ValueError: another precision; a device that does not exist.

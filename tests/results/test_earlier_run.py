@@ -39,6 +39,7 @@ def test_an_earlier_run_is_found_and_gives_the_same_table(root, monkeypatch):
     monkeypatch.setattr(runs, "train", lambda *_, **__: pytest.fail("trained again"))
     shutil.copytree(EARLIER, RUN.directory, ignore=shutil.ignore_patterns("evaluation.csv"))
     assert recorded["data"]["train"] == RUN.load_data().train.fingerprint
+    assert not runs.collapsed(RUN) and runs.history(RUN)["collapsed"].tolist() == [0, 0, 0]
     torch.set_num_threads(1)
     found = tables.per_image([RUN], {"gaussian": 0.15}, device="cpu")
     assert list(dict.fromkeys(found["run"])) == [NAME]
