@@ -61,9 +61,7 @@ def explain_all(
             split; features that are not ``(B, K, h, w)`` or change the images; targets of another
             shape or type, or out of range; chunk below 1.
     """
-    for name in names:
-        if name not in CAMS:
-            raise ValueError(f"cam (={name!r}) must be one of {', '.join(CAMS)}")
+    check_cams(names)
     _check_input(network, images)
     size = images.shape[-2:]
     with evaluating(network, network.features, network.head):
@@ -116,6 +114,13 @@ def cam(
 ) -> Tensor:
     """The maps ``(B, H, W)`` of ``explain``, for callers that need no logits."""
     return explain(name, network, images, targets, chunk=chunk).maps
+
+
+def check_cams(names: Sequence[str]) -> None:
+    """Raise ValueError, naming those there are, unless all names are of ``CAMS``."""
+    for name in names:
+        if name not in CAMS:
+            raise ValueError(f"cam (={name!r}) must be one of {', '.join(CAMS)}")
 
 
 def _check_input(network: Split, images: Tensor) -> None:

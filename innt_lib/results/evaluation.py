@@ -14,7 +14,7 @@ from torch import Tensor
 
 from innt_lib.data import ImageSet
 from innt_lib.explain import metrics
-from innt_lib.explain.cam import CAMS, explain
+from innt_lib.explain.cam import check_cams, explain
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.neighbors import Neighbor, near_fixed
 from innt_lib.system.progress import progress
@@ -91,8 +91,7 @@ def evaluate(
     Raises:
         ValueError: unknown CAM; a network of another number of classes.
     """
-    if cam not in CAMS:
-        raise ValueError(f"cam (={cam!r}) must be one of {', '.join(CAMS)}")
+    check_cams([cam])
     reading = reading or Reading()
     tables = []
     starts = range(0, len(images), batch_size)
