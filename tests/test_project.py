@@ -316,24 +316,24 @@ FOLDERS = {
 }  # not the generated birds: a demonstration, whose verdicts another processor may turn
 
 
-def test_readme_verdicts_are_those_of_the_committed_tables():
-    """`UPDATE=1` writes them into the README."""
+def test_verdicts_are_those_of_the_committed_tables():
+    """`UPDATE=1` writes them into docs/results.md."""
     columns = {}
     for folder, title in FOLDERS.items():
         table = pd.read_csv(ROOT / "figures" / folder / "reproduction_claims.csv")
         column = table.set_index("claim")["verdict"]
         its_way = table["evidence"].str.extract(r"^(\d+) of (\d+)").dropna().astype(int).sum()
         column["*comparisons that go the paper's way*"] = f"*{its_way[0]} of {its_way[1]}*"
-        columns[f"[{title}](figures/{folder}/reproduction_claims.md)"] = column
+        columns[f"[{title}](../figures/{folder}/reproduction_claims.md)"] = column
     both = pd.DataFrame(columns)
     claims = list(dict.fromkeys(claim for column in columns.values() for claim in column.index))
     claims.sort(key=lambda claim: (claim.startswith("*"), claim.split(".")[0]))  # counts below them
     text = both.loc[claims].fillna("not asked").reset_index(names="claim").to_markdown(index=False)
-    check_block(ROOT / "README.md", "verdicts", text)
+    check_block(ROOT / "docs/results.md", "verdicts", text)
 
 
-def test_readme_summary_counts_the_committed_cells():
-    """`UPDATE=1` writes it into the README."""
+def test_summary_counts_the_committed_cells():
+    """`UPDATE=1` writes it into docs/results.md."""
     cells = []
     for folder in FOLDERS:
         (accuracy,) = (ROOT / "figures" / folder).glob("table?_accuracy_innt_against_others.csv")
@@ -364,11 +364,11 @@ def test_readme_summary_counts_the_committed_cells():
         f"cells, the gap in {trainings['gap_top1']}, clean and noisy accuracy in "
         f"{trainings['clean_top1']} and {trainings['noisy_top1']}, Average Drop in {trainings['ad']}."
     )
-    check_block(ROOT / "README.md", "summary", text)
+    check_block(ROOT / "docs/results.md", "summary", text)
 
 
-def test_readme_says_how_much_of_the_maps_lies_on_the_bird():
-    """`UPDATE=1` writes it into the README."""
+def test_results_say_how_much_of_the_maps_lies_on_the_bird():
+    """`UPDATE=1` writes it into docs/results.md."""
     table = pd.concat(
         pd.read_csv(ROOT / "figures" / folder / "table3_pointing.csv")
         for folder in ("cub200", "cub200-from-cifar10")
@@ -384,13 +384,13 @@ def test_readme_says_how_much_of_the_maps_lies_on_the_bird():
         f"{energy(['nt', 'innt'], 'ebpg_clean')} of the energy of NT's and INNT's maps, "
         f"{energy(['nt', 'innt'], 'ebpg_noisy')} under noise; of the plainly trained networks' "
         f"{energy(['baseline'], 'ebpg_clean')}, and {energy(['baseline'], 'ebpg_noisy')} under noise "
-        "([EBPG of every cell](figures/cub200/table3_pointing.md))."
+        "([EBPG of every cell](../figures/cub200/table3_pointing.md))."
     )
-    check_block(ROOT / "README.md", "pointing", text)
+    check_block(ROOT / "docs/results.md", "pointing", text)
 
 
 def test_smallcnn_on_cub_goes_the_papers_way_from_either_start():
-    """What the README says below its verdicts."""
+    """What docs/results.md says below its verdicts."""
     for folder in ("cub200", "cub200-from-cifar10"):
         table = pd.read_csv(ROOT / "figures" / folder / "table3_innt_against_nt.csv")
         chosen = table.query("network == 'smallcnn' and b == 'nt'")
@@ -419,8 +419,8 @@ def test_evidence_for_the_readings_is_that_of_the_committed_tables():
     check_block(ROOT / "docs/readings.md", "evidence", text)
 
 
-def test_readme_says_what_the_papers_networks_show():
-    """`UPDATE=1` writes it into the README."""
+def test_results_say_what_the_papers_networks_show():
+    """`UPDATE=1` writes it into docs/results.md."""
     folder = ROOT / "figures/networks-cifar10"
     accuracy = pd.read_csv(folder / "table5_accuracy_innt_against_others.csv").query("b == 'nt'")
     table = pd.concat([pd.read_csv(folder / "table3_innt_against_nt.csv"), accuracy])
@@ -445,10 +445,10 @@ def test_readme_says_what_the_papers_networks_show():
         f"VGG16 ({sizes['resnet18']:.2g} for ResNet18): in the first two INNT is little else than "
         f"NT with weights."
     )
-    check_block(ROOT / "README.md", "networks", text)
+    check_block(ROOT / "docs/results.md", "networks", text)
 
 
-def test_readme_on_the_drop_that_changes_sign():
+def test_results_on_the_drop_that_changes_sign():
     everything = pd.read_csv(ROOT / "figures/cifar10/table3_innt_against_nt.csv")
     fifths = pd.read_csv(ROOT / "figures/cifar10/ablations/parts_compared.csv")
     cell = "network == 'smallcnn' and noise == 'gaussian' and metric == 'ad'"

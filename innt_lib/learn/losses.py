@@ -6,9 +6,10 @@ import math
 from typing import Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-Norm = Literal["batch", "sample", "batch_rms"]
+Norm = Literal["batch", "sample", "batch_rms", "unit"]
 
 
 def activation_distance(
@@ -21,7 +22,9 @@ def activation_distance(
         tau: positive; the paper uses 2e-3.
         norm: over what the distance is taken. ``"batch"`` (default): one norm of the whole tensor,
             which grows with the square root of the batch; ``"sample"``: one norm an image, the
-            logarithms averaged; ``"batch_rms"``: the batch norm divided by :math:`\sqrt{B}`.
+            logarithms averaged; ``"batch_rms"``: the batch norm divided by :math:`\sqrt{B}`;
+            ``"unit"``: as ``"batch_rms"``, the maps of every image divided by their norm first, so that
+            they cannot be brought together by making them small (ours, not the paper's).
 
     Returns:
         Scalar of at least 0, float32 or wider (low-precision maps are subtracted as given and
@@ -35,12 +38,14 @@ def activation_distance(
             f"clean maps {tuple(clean.shape)} and noisy maps {tuple(noisy.shape)} must have one shape"
         )
     check_tau(tau)
+    if norm == "unit":
+        clean, noisy = (F.normalize(wide(maps).flatten(1)) for maps in (clean, noisy))
     difference = wide(clean - noisy).flatten(1)
     if norm == "sample":
         distance = torch.linalg.vector_norm(difference, dim=1)
     elif norm in get_args(Norm):
         distance = torch.linalg.vector_norm(difference)
-        if norm == "batch_rms":
+        if norm in ("batch_rms", "unit"):
             distance = distance / math.sqrt(len(clean))
     else:
         raise ValueError(f"norm (={norm!r}) must be one of {', '.join(get_args(Norm))}")

@@ -46,15 +46,16 @@ METHODS: dict[str, Method] = {
         "CE(clean): the plainly trained network",
         neighbor=False,
         weights=lambda lambda_: (1.0, 0.0),
-        ignores=(*_OF_NEIGHBOR, "lambda_", "tau", "norm"),
+        ignores=(*_OF_NEIGHBOR, "lambda_", "tau", "norm", "reg_warmup"),
     ),
     "nt": Method(
-        "CE(clean) + CE(noise): noise training (Eq. 12)", ignores=("lambda_", "tau", "norm")
+        "CE(clean) + CE(noise): noise training (Eq. 12)",
+        ignores=("lambda_", "tau", "norm", "reg_warmup"),
     ),
     "nt_weighted": Method(
         "lambda CE(clean) + (1 - lambda) CE(noise): Eq. 14 without Reg_na",
         weights=_shared,
-        ignores=("tau", "norm"),
+        ignores=("tau", "norm", "reg_warmup"),
     ),
     "innt_origin": Method(
         "CE(clean) + CE(noise) + Reg_na (Eq. 13)", held=True, ignores=("lambda_",)
@@ -87,6 +88,7 @@ class Objective:
         method: one of ``METHODS``.
         lambda_: weight of the clean loss in Eq. 14, in (0, 1); the paper uses 0.7.
         tau, norm: of :func:`activation_distance`.
+        reg_weight: of Reg_na, in [0, 1]; below 1 while it is warmed up.
 
     Raises:
         ValueError: unknown method; lambda outside (0, 1); tau not positive; unknown norm.
@@ -96,6 +98,7 @@ class Objective:
     lambda_: float = 0.7
     tau: float = 2e-3
     norm: Norm = "batch"
+    reg_weight: float = 1.0
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -155,4 +158,4 @@ class Objective:
                 reg = activation_distance(clean_maps, noisy_maps, self.tau, self.norm)
         clean_weight, noise_weight = self.weights
         total = clean_weight * clean + noise_weight * noise
-        return Loss(total + reg if self.regularised else total, clean, noise, reg)
+        return Loss(total + self.reg_weight * reg if self.regularised else total, clean, noise, reg)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from innt_lib.data import ImageSet
 from innt_lib.explain import metrics
+from innt_lib.explain.cam import explain
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.neighbors import Neighbor, near_fixed
 from innt_lib.system.tensors import evaluating, standardise
@@ -45,6 +47,41 @@ def _accuracy(
             batch = near_fixed(noise, batch, ids, seed, labels, network)
         hits += float(metrics.topk_correct(network(batch), labels).sum())
     return hits / len(images)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a network makes of images and of their noisy copies.
+
+    Attributes:
+        clean, noisy: top-1 accuracies in [0, 1].
+        similarity: mean of :func:`innt_lib.explain.metrics.map_similarity` between the Grad-CAM maps of
+            the two for the true class, in [-1, 1]; pairs with a flat map do not count, NaN if all have one.
+    """
+
+    clean: float
+    noisy: float
+    similarity: float
+
+
+def watch(
+    network: SplitNetwork, images: ImageSet, noise: Neighbor, *, batch_size: int = 64, seed: int = 0
+) -> Seen:
+    """What a network makes of images and of their copies under a noise, drawn as in :func:`accuracy`."""
+    device = next(network.parameters()).device
+    rows = []
+    with evaluating(network):
+        for start in range(0, len(images), batch_size):
+            part = images.select(range(start, min(start + batch_size, len(images))))
+            clean = standardise(part.tensor().to(device))
+            labels = torch.from_numpy(part.labels).to(device)
+            ids = torch.arange(start, start + len(part))
+            noisy = near_fixed(noise, clean, ids, seed, labels, network)
+            both = [explain("gradcam", network, batch, labels) for batch in (clean, noisy)]
+            hits = [metrics.topk_correct(of.logits, labels).double() for of in both]
+            alike = metrics.map_similarity(both[0].maps, both[1].maps).double()
+            rows.append(torch.stack([*hits, alike]))
+    return Seen(*torch.cat(rows, dim=1).nanmean(dim=1).tolist())
 
 
 @torch.no_grad()

@@ -14,6 +14,17 @@ from innt_lib.system.environment import Precision
 
 Forward = Literal["joint", "separate"]
 
+_LEAST = {"epochs": 1, "batch_size": 1, "seed": 0, "head_epochs": 0, "reg_warmup": 0}
+_LATER = {"head_learning_rate": 0.0, "head_epochs": 0, "reg_warmup": 0}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What is trained in an epoch: the head alone or everything, and the weight of Reg_na in [0, 1]."""
+
+    head_alone: bool
+    reg_weight: float
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -30,6 +41,9 @@ class Settings:
         lambda_, tau, norm: of Eq. 14 and Eq. 5, see :class:`innt_lib.learn.losses.Objective`.
         epochs, batch_size: a last incomplete batch is left out.
         learning_rate: of Adam, otherwise with its default settings.
+        head_learning_rate: of the head, which is new where the features are pretrained; 0: the same.
+        head_epochs: the first of the epochs, in which the head alone is trained.
+        reg_warmup: epochs over which the weight of Reg_na grows from 0 to 1, after those.
         rotation, flip: augmentation: degrees to either side, and mirroring half of the images.
         seed: of initialisation, data order, augmentation and noise.
         precision: ``"bfloat16"`` runs the network under autocast, the losses in float32.
@@ -55,15 +69,27 @@ class Settings:
     flip: bool = True
     seed: int = 0
     precision: Precision = "float32"
+    head_learning_rate: float = 0.0
+    head_epochs: int = 0
+    reg_warmup: int = 0
 
     def __post_init__(self) -> None:
         if self.objective().uses_noise:
             self.make_neighbor()
-        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+        for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} (={getattr(self, name)}) must be at least {least}")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ValueError(f"learning_rate (={self.learning_rate}) must be a positive number")
+        if not 0 <= self.head_learning_rate < math.inf:
+            raise ValueError(
+                f"head_learning_rate (={self.head_learning_rate}) must be a number of at least 0"
+            )
+        if self.head_epochs + self.reg_warmup >= self.epochs:
+            raise ValueError(
+                f"head_epochs (={self.head_epochs}) and reg_warmup (={self.reg_warmup}) must leave "
+                f"some of the epochs (={self.epochs}) after them"
+            )
         if not 0 <= self.rotation <= 180:
             raise ValueError(f"rotation (={self.rotation}) must lie between 0 and 180 degrees")
         for name, valid in (("forward", get_args(Forward)), ("precision", get_args(Precision))):
@@ -75,11 +101,19 @@ class Settings:
     def identity(self) -> dict[str, Any]:
         """The settings that make a difference to the trained weights, sorted by name."""
         unused = METHODS[self.method].ignores
-        return {k: v for k, v in sorted(asdict(self).items()) if k not in unused}
+        # Settings of later versions, at their defaults, leave the names of earlier runs as they are.
+        new = {k for k, default in _LATER.items() if getattr(self, k) == default}
+        return {k: v for k, v in sorted(asdict(self).items()) if k not in unused and k not in new}
 
-    def objective(self) -> Objective:
-        """The loss these settings train on."""
-        return Objective(self.method, self.lambda_, self.tau, self.norm)
+    def at(self, epoch: int) -> Phase:
+        """What is trained in an epoch, counted from 0."""
+        after = epoch - self.head_epochs
+        weight = min(1.0, after / self.reg_warmup) if self.reg_warmup else 1.0
+        return Phase(head_alone=after < 0, reg_weight=max(0.0, weight))
+
+    def objective(self, reg_weight: float = 1.0) -> Objective:
+        """The loss these settings train on, with Reg_na weighted as in a warm-up."""
+        return Objective(self.method, self.lambda_, self.tau, self.norm, reg_weight)
 
     def make_neighbor(self) -> Neighbor:
         """The neighbour that pictures are trained with."""

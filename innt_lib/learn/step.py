@@ -6,13 +6,15 @@ the network together, and the gradient of the objective moves the weights.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from innt_lib.data import ImageSet
 from innt_lib.learn import capture
 from innt_lib.learn.augment import augmentation, transform
-from innt_lib.learn.settings import Settings
+from innt_lib.learn.settings import Phase, Settings
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.neighbors import Corruption, near, near_fixed
 from innt_lib.system.tensors import standardise
@@ -54,15 +56,22 @@ class Step:
         whole = not isinstance(self.noise, Corruption)  # some of which work on the CPU
         record = gpu and redrawn and whole and capture.wanted()
         self.optimizer = torch.optim.Adam(
-            network.parameters(), lr=settings.learning_rate, fused=gpu, capturable=record
+            _groups(network, settings), lr=settings.learning_rate, fused=gpu, capturable=record
         )
         self.generators = {
             "augment": torch.Generator(device).manual_seed(3 * settings.seed + 1),
             "noise": torch.Generator(device).manual_seed(3 * settings.seed + 2),
         }
+        self.record = record
+        self.enter(settings.at(0))
+
+    def enter(self, phase: Phase) -> None:
+        """Train what a phase says from now on; what was recorded of another is dropped."""
+        self.phase = phase
+        self.objective = self.settings.objective(phase.reg_weight)
         self.recorded: capture.Recorded | None = None
-        if record:
-            self.recorded = capture.Recorded(self.update, device, self.generators.values())
+        if self.record:
+            self.recorded = capture.Recorded(self.update, self.device, self.generators.values())
 
     def __call__(self, positions: Tensor) -> Tensor:
         batch = (self.pixels[positions], self.labels[positions], positions)
@@ -106,17 +115,21 @@ class Step:
         self, clean: Tensor, noisy: Tensor | None
     ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, ...]]:
         """Logits and maps of the clean and of the noisy images (the latter empty without noise)."""
-        network = self.network
         if noisy is None:
-            maps = network.features(clean)
+            maps = self._features(clean)
             return (self._head(maps), maps), ()
         if self.settings.forward == "joint":
-            maps = network.features(torch.cat([clean, noisy]))
+            maps = self._features(torch.cat([clean, noisy]))
             logits = self._head(maps)
             (c_logits, n_logits), (c_maps, n_maps) = logits.chunk(2), maps.chunk(2)
             return (c_logits, c_maps), (n_logits, n_maps)
-        c_maps, n_maps = network.features(clean), network.features(noisy)
+        c_maps, n_maps = self._features(clean), self._features(noisy)
         return (self._head(c_maps), c_maps), (self._head(n_maps), n_maps)
+
+    def _features(self, images: Tensor) -> Tensor:
+        with torch.set_grad_enabled(not self.phase.head_alone):
+            maps: Tensor = self.network.features(images)
+        return maps
 
     def _head(self, maps: Tensor) -> Tensor:
         version = maps._version
@@ -133,6 +146,14 @@ class Step:
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """bfloat16 where it pays, for precision ``"bfloat16"``; float32 otherwise."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def _groups(network: SplitNetwork, settings: Settings) -> list[dict[str, Any]]:
+    """The parameters, in one group unless the head has a learning rate of its own."""
+    if not settings.head_learning_rate:
+        return [{"params": network.parameters()}]
+    head = {"params": network.head.parameters(), "lr": settings.head_learning_rate}
+    return [{"params": network.features.parameters()}, head]
 
 
 def _resident(images: ImageSet, device: torch.device) -> Tensor:

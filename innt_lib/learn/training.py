@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from innt_lib.data import ImageSet
 from innt_lib.learn.losses import Norm, activation_distance
-from innt_lib.learn.monitor import accuracy, constant_maps, fell_silent
+from innt_lib.learn.monitor import Seen, accuracy, constant_maps, fell_silent, watch
 from innt_lib.learn.settings import Settings
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.learn.step import LOGGED, Step, autocast
@@ -60,7 +60,8 @@ def train(
     Returns:
         One row an epoch: ``epoch``; means over the steps of ``loss`` and its parts ``clean``,
         ``noise``, ``reg``; ``train_clean``, ``train_noisy``, ``test_clean``, ``test_noisy``: top-1
-        accuracies in [0, 1] (NaN where there is no noise or no monitor); ``collapsed``: 1 if the
+        accuracies in [0, 1], and ``test_similarity``, that of the Grad-CAM maps of clean and noisy
+        images (NaN where there is no noise or no monitor); ``collapsed``: 1 if the
         network ended the epoch with the same maps for every image, or with Reg_na below 1e-4 at an
         accuracy of chance (:mod:`innt_lib.learn.monitor`), else 0.
 
@@ -173,6 +174,8 @@ class _Loop:
 
     def run_epoch(self) -> dict[str, float]:
         self.network.train()
+        if (phase := self.settings.at(self.epoch)) != self.step.phase:
+            self.step.enter(phase)
         size = self.settings.batch_size
         order = torch.randperm(len(self.images), generator=self.generators["order"])
         order = order.to(self.step.pixels.device)
@@ -209,12 +212,14 @@ class _Loop:
         return silent or constant_maps(self.network, standardise(few))
 
     def measure(self, images: ImageSet) -> dict[str, float]:
-        """Top-1 accuracy on clean images and on their noisy copies (the same after every epoch)."""
+        """Accuracies, and how alike the maps are; the noisy copies are the same after every epoch."""
         noise = self.step.noise
         with autocast(self.device, self.settings.precision):
-            clean = accuracy(self.network, images)
-            noisy = math.nan if noise is None else accuracy(self.network, images, noise)
-        return {"test_clean": clean, "test_noisy": noisy}
+            if noise is None:
+                seen = Seen(accuracy(self.network, images), math.nan, math.nan)
+            else:
+                seen = watch(self.network, images, noise)
+        return {f"test_{name}": value for name, value in asdict(seen).items()}
 
     # --- state -----------------------------------------------------------------------------------
 

@@ -43,6 +43,9 @@ class Experiment:
         epochs: passes over the training images.
         batch_size: images a step (as many neighbours come on top).
         learning_rate: of Adam.
+        head_learning_rate: of the head, new where the features are pretrained; 0: the same.
+        head_epochs: the first of the epochs, in which the head alone is trained.
+        reg_warmup: epochs after those over which the weight of Reg_na grows from 0 to 1.
         tau: weight inside Reg_na (Eq. 5); ``"auto"``: so that Reg_na starts at 0.5.
         lambda_: weight of the clean images (Eq. 14).
         rotation: augmentation: degrees to either side.
@@ -73,6 +76,9 @@ class Experiment:
     epochs: int = 16
     batch_size: int = 16
     learning_rate: float = 1e-3
+    head_learning_rate: float = 0.0
+    head_epochs: int = 0
+    reg_warmup: int = 0
     tau: float | str = "auto"
     lambda_: float = 0.7
     rotation: float = 15.0

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from innt_lib.results.comparisons import beside_paper, comparison, variants
+from innt_lib.results.curves import sweep, trade_off
 from innt_lib.results.stats import mean_interval
 from innt_lib.results.style import (
     METHOD_LABELS,
@@ -24,7 +25,7 @@ from innt_lib.results.style import (
 
 __all__ = [
     "METHOD_LABELS", "METRIC_LABELS", "NOISE_LABELS", "beside_paper", "comparison", "noise_calibration",
-    "png", "save", "training_curves", "use_style", "variants",
+    "png", "save", "sweep", "trade_off", "training_curves", "use_style", "variants",
 ]  # fmt: skip
 
 

@@ -16,7 +16,10 @@ from innt_lib.learn.settings import Settings
 from innt_lib.system import paths
 
 # What grids and tables call a method trained in another way than by default.
-VARIANTS: dict[str, dict[str, Any]] = {"nt_once": {"method": "nt", "resample": False}}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "nt_once": {"method": "nt", "resample": False},
+    "innt_scale_free": {"method": "innt", "norm": "unit"},
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import sys
 import tempfile
 import time
@@ -163,8 +164,9 @@ def collapsed(run: Run) -> bool:
 def history(run: Run) -> pd.DataFrame:
     """One row an epoch of a finished run; the columns are those of :func:`training.train`."""
     table = pd.read_csv(run.directory / "history.csv")
-    # Earlier versions did not look for a collapse; see also collapsed.
-    return table if "collapsed" in table else table.assign(collapsed=0.0)
+    # Earlier versions did not look for a collapse (see also collapsed), nor at the maps.
+    earlier = {"collapsed": 0.0, "test_similarity": math.nan}
+    return table.assign(**{name: value for name, value in earlier.items() if name not in table})
 
 
 def evaluation(

@@ -16,11 +16,11 @@ from innt_lib.system.files import sweep, write
 METHOD_LABELS = {
     "baseline": "baseline", "nt": "NT", "nt_once": "NT, noise drawn once",
     "nt_weighted": "NT weighted",
-    "innt_origin": "INNT origin", "innt": "INNT",
+    "innt_origin": "INNT origin", "innt": "INNT", "innt_scale_free": "INNT scale-free",
 }  # fmt: skip
 METHOD_COLOURS = {
     "baseline": "#8c8c8c", "nt": "#d1701f", "nt_once": "#a8452f", "nt_weighted": "#c9a227",
-    "innt_origin": "#5aa0c8", "innt": "#1f5fa8",
+    "innt_origin": "#5aa0c8", "innt": "#1f5fa8", "innt_scale_free": "#6a3d9a",
 }  # fmt: skip
 NOISE_LABELS = {
     "gaussian": "Gaussian", "neighborhood": "neighborhood", "fgsm": "FGSM", "pgd": "PGD",

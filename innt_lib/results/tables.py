@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import pandas as pd
@@ -236,3 +237,26 @@ def save(table: pd.DataFrame, folder: str, name: str, readable: pd.DataFrame | N
     if len(shown) <= LONGEST:
         markdown = shown.to_markdown(index=False) + "\n"
         write(target.with_suffix(".md"), lambda s: s.write(markdown.encode()))
+
+
+# --- shown -------------------------------------------------------------------------------------------
+
+
+def say(sentence: str) -> None:
+    """Print a sentence in lines that fit a page, those after the first indented."""
+    print(textwrap.fill(sentence, 110, subsequent_indent="  ", break_on_hyphens=False))
+
+
+def rounded(table: pd.DataFrame, digits: int = 4) -> pd.DataFrame:
+    """The numbers rounded for reading; p values too small for the digits as ``"< 0.0001"``.
+
+    Args:
+        table: those named ``p_...`` are p values, in [0, 1] or NaN.
+        digits: after the point.
+    """
+    shown = table.round(digits)
+    least = 10.0**-digits
+    for name in [name for name in table if name.startswith("p_")]:
+        small = table[name] < least
+        shown[name] = shown[name].astype(object).mask(small, f"< {least:.{digits}f}")
+    return shown

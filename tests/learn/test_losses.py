@@ -16,6 +16,8 @@ def maps(n=4, seed=0, dtype=torch.float64):
 
 def naive_distance(clean, noisy, tau, norm):
     """Eq. 5 in plain Python."""
+    if norm == "unit":
+        clean, noisy = ([x / math.sqrt(float((x**2).sum())) for x in m] for m in (clean, noisy))
     squares = [
         sum(float(x) ** 2 for x in (c - n).flatten()) for c, n in zip(clean, noisy, strict=True)
     ]
@@ -25,7 +27,7 @@ def naive_distance(clean, noisy, tau, norm):
     return math.log(tau * (whole if norm == "batch" else whole / math.sqrt(len(squares))) + 1)
 
 
-@pytest.mark.parametrize("norm", ["batch", "sample", "batch_rms"])
+@pytest.mark.parametrize("norm", ["batch", "sample", "batch_rms", "unit"])
 @pytest.mark.parametrize("tau", [2e-3, 0.5])
 def test_activation_distance_against_plain_python(norm, tau):
     clean, noisy = maps()
@@ -45,7 +47,7 @@ def test_activation_distance_by_hand():
     )
 
 
-@pytest.mark.parametrize("norm", ["batch", "sample", "batch_rms"])
+@pytest.mark.parametrize("norm", ["batch", "sample", "batch_rms", "unit"])
 def test_gradient_is_right_and_0_for_equal_maps(norm):
     clean, noisy = maps(2)
     clean.requires_grad_()
@@ -53,6 +55,15 @@ def test_gradient_is_right_and_0_for_equal_maps(norm):
     same = noisy.clone().requires_grad_()
     activation_distance(same, noisy, 0.1, norm).backward()
     assert torch.equal(same.grad, torch.zeros_like(same))
+
+
+@given(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3))
+def test_unit_norm_knows_no_scale(one, other):
+    clean, noisy = maps()
+    found = activation_distance(one * clean, other * noisy, 1.0, "unit")
+    assert float(found) == pytest.approx(float(activation_distance(clean, noisy, 1.0, "unit")))
+    silent = torch.zeros_like(clean)
+    assert float(activation_distance(silent, silent, 1.0, "unit")) == 0
 
 
 @given(st.floats(1e-4, 10), st.floats(1e-3, 100))
@@ -125,7 +136,7 @@ def test_reg_is_measured_but_not_trained_on_by_nt():
         ({"tau": -1.0}, r"tau .=-1.0."),
         ({"tau": math.nan}, r"tau .=nan."),
         ({"tau": "auto"}, r"tau .=.auto.."),
-        ({"norm": "max"}, r"'max'.*batch, sample, batch_rms"),
+        ({"norm": "max"}, r"'max'.*batch, sample, batch_rms, unit"),
     ],
 )
 def test_bad_values_are_named(options, message):

@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from innt_lib.explain.cam import cam
 from innt_lib.learn import augment
+from innt_lib.learn.monitor import accuracy
 from innt_lib.learn.networks import build
 from innt_lib.learn.settings import Settings
 from innt_lib.learn.split import SplitNetwork
@@ -348,3 +350,99 @@ def test_collapse_by_hand():
     assert not fell_silent(9e-5, 0.135, 10, 900)
     assert not fell_silent(2e-4, 0.1, 10, 900)
     assert not fell_silent(math.nan, 0.1, 10, 900)  # no noise, no Reg_na
+
+
+def test_the_head_alone_leaves_the_features_as_they_are(tiny_images):
+    settings = dataclasses.replace(QUICK, head_epochs=1, head_learning_rate=0.01)
+    network = build("resnet8", 3, seed=0)
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    loop = _Loop(network, tiny_images, settings, pick_device("cpu"))
+    loop.seed_global()
+    loop.run_epoch()
+    moved = {name for name, p in network.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == {name for name in before if name.startswith("head.")}
+    loop.run_epoch()
+    moved = {name for name, p in network.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == set(before)
+
+
+def test_a_head_with_the_learning_rate_of_the_features_is_nothing_new(tiny_images):
+    one, first = fit(tiny_images)
+    same = dataclasses.replace(QUICK, head_learning_rate=QUICK.learning_rate)
+    two, second = fit(tiny_images, same)
+    assert torch.equal(weights(one), weights(two))
+    assert first.equals(second)
+
+
+def test_reg_na_is_warmed_up(tiny_images):
+    settings = dataclasses.replace(QUICK, epochs=3, reg_warmup=2)
+    assert [settings.at(e).reg_weight for e in range(3)] == [0.0, 0.5, 1.0]
+    later = dataclasses.replace(settings, epochs=4, head_epochs=1)
+    assert [later.at(e).reg_weight for e in range(4)] == [0.0, 0.0, 0.5, 1.0]
+    assert [later.at(e).head_alone for e in range(4)] == [True, False, False, False]
+    _, warmed = fit(tiny_images, settings)
+    _, without = fit(tiny_images, dataclasses.replace(settings, reg_warmup=0, method="nt_weighted"))
+    _, whole = fit(tiny_images, dataclasses.replace(settings, reg_warmup=0))
+    assert warmed.iloc[0].equals(without.iloc[0])
+    last = warmed.iloc[-1]  # the loss is that of Eq. 14 again, and Reg_na lower than untrained
+    assert last["loss"] == pytest.approx(0.7 * last["clean"] + 0.3 * last["noise"] + last["reg"])
+    assert whole["reg"].iloc[0] < warmed["reg"].iloc[0]
+
+
+def test_phases_survive_an_interruption(tiny_images, tmp_path):
+    settings = dataclasses.replace(
+        QUICK, epochs=4, head_epochs=1, reg_warmup=2, head_learning_rate=0.01
+    )
+    whole, _ = fit(tiny_images, settings)
+    network = build("smallcnn", 3, seed=0)
+
+    class Killed(Exception):
+        pass
+
+    def kill():
+        raise Killed
+
+    for _ in range(3):
+        with pytest.raises(Killed):
+            train(network, tiny_images, settings, state=tmp_path / "state.pt", after_epoch=kill)
+        network = build("smallcnn", 3, seed=1)
+    train(network, tiny_images, settings, state=tmp_path / "state.pt")
+    assert torch.equal(weights(whole), weights(network))
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"head_epochs": -1}, r"head_epochs \(=-1\) must be at least 0"),
+        ({"reg_warmup": -1}, r"reg_warmup \(=-1\) must be at least 0"),
+        ({"head_epochs": 1, "reg_warmup": 1}, r"must leave some of the epochs \(=2\)"),
+        ({"head_learning_rate": -1e-3}, r"head_learning_rate \(=-0.001\)"),
+        ({"head_learning_rate": math.nan}, r"head_learning_rate \(=nan\)"),
+    ],
+)
+def test_bad_phases_are_refused(changes, what):
+    with pytest.raises(ValueError, match=what):
+        dataclasses.replace(QUICK, **changes)
+
+
+def test_settings_of_later_versions_do_not_rename_runs():
+    assert not {"head_learning_rate", "head_epochs", "reg_warmup"} & set(QUICK.identity)
+    assert "reg_warmup" in dataclasses.replace(QUICK, reg_warmup=1).identity
+    assert "reg_warmup" not in dataclasses.replace(QUICK, method="nt", reg_warmup=1).identity
+
+
+def test_the_monitor_sees_what_accuracy_and_the_cams_say(tiny_images):
+    network, history = fit(tiny_images, monitor=tiny_images)
+    noise = QUICK.make_neighbor()
+    last = history.iloc[-1]
+    assert last["test_clean"] == accuracy(network, tiny_images)
+    assert last["test_noisy"] == accuracy(network, tiny_images, noise)
+    clean, labels = standardise(tiny_images.tensor()), torch.from_numpy(tiny_images.labels)
+    noisy = near_fixed(noise, clean, torch.arange(len(clean)), 0, labels, network)
+    pairs = zip(
+        cam("gradcam", network, clean, labels), cam("gradcam", network, noisy, labels), strict=True
+    )
+    alike = [np.corrcoef(a.flatten(), b.flatten())[0, 1] for a, b in pairs if a.std() and b.std()]
+    assert last["test_similarity"] == pytest.approx(np.mean(alike), abs=1e-5)
+    _, plain = fit(tiny_images, dataclasses.replace(QUICK, method="baseline"), monitor=tiny_images)
+    assert plain["test_similarity"].isna().all()

@@ -11,6 +11,7 @@ matplotlib.use("agg")
 from innt_lib.learn.networks import build  # noqa: E402
 from innt_lib.neighbors.noise import GaussianNoise  # noqa: E402
 from innt_lib.results import figures, gallery, tables  # noqa: E402
+from innt_lib.results.curves import at_equal_accuracy  # noqa: E402
 from innt_lib.system.tensors import standardise  # noqa: E402
 
 
@@ -158,3 +159,32 @@ def test_a_look_at_many_pictures_is_that_at_each(tiny_images):
     assert np.array_equal(few.pictures, whole.pictures[[60, 3]])
     assert np.array_equal(few.labels, whole.labels[[60, 3]])
     np.testing.assert_allclose(few.maps, whole.maps[[60, 3]], atol=1e-5)
+
+
+def test_curves_of_a_setting_and_of_a_training():
+    results = pd.DataFrame({
+        "method": ["without", "low", "low", "high"], "collapsed": [0, 0, 0, 1],
+        "clean_top1": [60.0, 61.0, 63.0, 2.0], "similarity": [0.7, 0.8, 0.82, np.nan],
+    })  # fmt: skip
+    values = {"without": 0, "low": 1e-4, "high": 2e-3}
+    figure = figures.sweep(results, values, ["clean_top1", "similarity"], "tau")
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    assert list(lines["collapsed"].get_xdata()) == [2e-3]
+    assert list(lines["0"].get_ydata()) == [60.0, 60.0]
+    mean = next(line for line in figure.axes[0].lines if line.get_linestyle() == "-")
+    assert list(mean.get_xdata()) == [1e-4] and list(mean.get_ydata()) == [62.0]
+
+    paths = {"nt": [(0.4, 0.2, 0.5), (0.6, 0.5, 0.6)], "innt": [(0.3, 0.1, 0.8), (0.5, 0.4, 0.9)]}
+    rows = [
+        (method, seed, epoch, clean, noisy, alike) for method, path in paths.items()
+        for seed in (0, 1) for epoch, (clean, noisy, alike) in enumerate(path, 1)
+    ]  # fmt: skip
+    columns = ["method", "seed", "epoch", "test_clean", "test_noisy", "test_similarity"]
+    histories = pd.DataFrame(rows, columns=columns)
+    figure = figures.trade_off(histories)
+    assert list(figure.axes[1].lines[0].get_xdata()) == [20.0, 50.0]
+    met = at_equal_accuracy(histories, "innt", "nt")
+    assert met.to_dict("records")[0] == {
+        "seed": 0, "accuracy": 0.4, "similarity_a": 0.9, "epoch": 2, "similarity_b": 0.6,
+    }  # fmt: skip
+    assert at_equal_accuracy(histories, "nt", "innt")["similarity_b"].isna().all()

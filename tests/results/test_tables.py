@@ -74,3 +74,13 @@ def test_tables_of_earlier_versions_say_nothing_of_it():
     (cell,) = tables.intervals(table, ["similarity"]).to_dict("records")
     assert cell["mean"] == pytest.approx(0.6) and cell["collapsed"] == 0
     assert len(tables.standing(table)) == 2
+
+
+def test_rounded_p_values_say_when_they_are_small(capsys):
+    table = pd.DataFrame({"difference": [0.12345, 1.0], "p_images": [1e-7, np.nan], "n": [3, 4]})
+    shown = tables.rounded(table)
+    assert list(shown["p_images"])[0] == "< 0.0001" and np.isnan(list(shown["p_images"])[1])
+    assert list(shown["difference"]) == [0.1234, 1.0]
+    tables.say("word " * 50)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 110 and lines[1].startswith("  word")
