@@ -19,14 +19,15 @@ from innt_lib.learn.methods import Objective
 from innt_lib.learn.networks import build
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.neighbors import Attack, GaussianNoise, NeighborhoodNoise
+from innt_lib.system import VERSION as __version__
 
-__version__ = "0.1.0"
 __all__ = [
     "Attack",
     "GaussianNoise",
     "NeighborhoodNoise",
     "Objective",
     "SplitNetwork",
+    "__version__",
     "activation_distance",
     "build",
     "explain",

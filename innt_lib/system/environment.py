@@ -12,7 +12,7 @@ from typing import Literal, cast, get_args
 
 import torch
 
-import innt_lib
+from innt_lib.system import VERSION
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -71,7 +71,7 @@ def machine() -> dict[str, str]:
 def versions() -> dict[str, str]:
     """Versions recorded with every run."""
     return {
-        "innt_lib": innt_lib.__version__,
+        "innt_lib": VERSION,
         "commit": _commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
