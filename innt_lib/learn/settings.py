@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from innt_lib.learn.losses import Norm
 from innt_lib.learn.methods import METHODS, Objective
+from innt_lib.learn.weighing import Weighing
 from innt_lib.neighbors import Neighbor, make_neighbor
 from innt_lib.neighbors.noise import Form, Range
 from innt_lib.system.environment import Precision
@@ -33,6 +34,7 @@ class Settings:
         rotation, flip: augmentation: degrees to either side, and mirroring half of the images.
         seed: of initialisation, data order, augmentation and noise.
         precision: ``"bfloat16"`` runs the network under autocast, the losses in float32.
+        weighing: which pictures weigh more; None: as the method has it, which for most is none.
 
     Raises:
         ValueError: any value outside its range.
@@ -55,6 +57,7 @@ class Settings:
     flip: bool = True
     seed: int = 0
     precision: Precision = "float32"
+    weighing: Weighing | None = None
 
     def __post_init__(self) -> None:
         if self.objective().uses_noise:
@@ -70,12 +73,25 @@ class Settings:
             if getattr(self, name) not in valid:
                 value = getattr(self, name)
                 raise ValueError(f"{name} (={value!r}) must be one of {', '.join(valid)}")
+        if self.weighing and self.method == "baseline":
+            raise ValueError("method (='baseline') weighs all pictures alike; use 'consistency'")
+        if self.weighs and self.weighs.warm_up >= self.epochs:
+            raise ValueError(
+                f"warm_up (={self.weighs.warm_up}) must be less than epochs (={self.epochs}), or no "
+                "picture is ever weighed"
+            )
+
+    @property
+    def weighs(self) -> Weighing | None:
+        """How the pictures are weighed; None: alike."""
+        return self.weighing or METHODS[self.method].weigh
 
     @property
     def identity(self) -> dict[str, Any]:
         """The settings that make a difference to the trained weights, sorted by name."""
-        unused = METHODS[self.method].ignores
-        return {k: v for k, v in sorted(asdict(self).items()) if k not in unused}
+        unused = (*METHODS[self.method].ignores, *([] if self.weighs else ["weighing"]))
+        found = asdict(self) | {"weighing": self.weighs and asdict(self.weighs)}
+        return {k: v for k, v in sorted(found.items()) if k not in unused}
 
     def objective(self) -> Objective:
         """The loss these settings train on."""
