@@ -17,6 +17,7 @@ from innt_lib.data import ImageSet
 from innt_lib.data.masks import read_masks
 from innt_lib.explain.cam import explain
 from innt_lib.explain.gradient_cams import gradient_cam
+from innt_lib.explain.metrics import inside_boxes
 from innt_lib.explain.seam import to_image_size
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.learn.weighing import Distance, Weighing
@@ -155,10 +156,8 @@ def foreground_of(images: ImageSet, weighing: Weighing) -> Tensor | None:
         return None
     if images.boxes is None:
         raise ValueError(f"mask (='box') needs boxes, and {images.name} has none; use 'threshold'")
-    x0, y0, x1, y1 = torch.from_numpy(images.boxes)[:, :, None].unbind(1)
-    rows, columns = (torch.arange(n) + 0.5 for n in images.images.shape[1:3])
-    inside_y, inside_x = (rows > y0) & (rows < y1), (columns > x0) & (columns < x1)
-    return inside_y[:, :, None] & inside_x[:, None, :]  # of a box of NaN: nothing
+    height, width = images.images.shape[1:3]
+    return inside_boxes(torch.from_numpy(images.boxes), height, width)
 
 
 @dataclass(frozen=True)
