@@ -22,11 +22,13 @@ from innt_lib.explain.gradient_free_cams import CHUNK, CPU_PIXELS
 from innt_lib.explain.gradient_free_cams import score_cam as score_cam_of
 from innt_lib.explain.seam import to_image_size
 from innt_lib.learn import networks
+from innt_lib.learn.consistency import Scorer
 from innt_lib.learn.methods import Objective
 from innt_lib.learn.settings import Settings
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.learn.step import Step
 from innt_lib.learn.training import _Loop
+from innt_lib.learn.weighing import Weighing
 from innt_lib.results import evaluation
 from innt_lib.system.environment import pick_device
 
@@ -157,6 +159,46 @@ def attacks() -> Iterator[Row]:
                 (passes, seconds["floor"]), None, "floor + 10 %", "equal to captum's in the tests",
                 at_most=1.1,
             )  # fmt: skip
+
+
+def weighing() -> Iterator[Row]:
+    """Scoring pictures by explanation consistency, and a training that does so before every epoch."""
+    for name, size, batch, count in (("smallcnn", 32, 16, 256), ("resnet20", 32, 16, 128)):
+        generator = np.random.default_rng(0)
+        pixels = generator.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+        images = data.ImageSet.from_arrays(pixels, np.arange(count) % CLASSES)
+        network = networks.build(name, CLASSES)
+        scorer = Scorer(images, Weighing())
+        network(data.standardise(images.tensor()[:64]))  # running averages of pictures, not of nothing
+
+        def bare(network: SplitNetwork = network, images: data.ImageSet = images) -> None:
+            network.eval()
+            for part in images.tensor().split(64):
+                leaf = data.standardise(part).requires_grad_()
+                logits = network(leaf)
+                labels = torch.zeros(len(part), dtype=torch.long)
+                torch.autograd.grad(torch.nn.functional.cross_entropy(logits, labels), leaf)
+                with torch.no_grad():
+                    network(leaf)
+
+        seconds = interleaved({"ours": lambda s=scorer, n=network: s(n), "floor": bare})
+        yield Row(
+            f"scoring {count} pictures, {name}, {size} px", seconds["ours"],
+            ("forward, backward to the pixels, forward", seconds["floor"]), None, "floor + 15 %",
+            "both maps, the attack and D included; equal to the six steps written out in the tests",
+            at_most=1.15,
+        )  # fmt: skip
+        loops = {}
+        for method in ("consistency", "baseline"):
+            settings = Settings(method=method, batch_size=batch)
+            loops[method] = _Loop(networks.build(name, CLASSES), images, settings, pick_device("cpu"))
+            loops[method].epoch = Weighing().warm_up  # from here on every epoch is scored
+        seconds = interleaved({m: loop.run_epoch for m, loop in loops.items()})
+        yield Row(
+            f"epoch by explanation consistency, {name}, {size} px, batch {batch}", seconds["consistency"],
+            ("an epoch of the baseline", seconds["baseline"]), None, "2.1 x the baseline",
+            "scored before every epoch", at_most=2.1,
+        )  # fmt: skip
 
 
 def noises() -> Iterator[Row]:

@@ -29,6 +29,7 @@ def write_birds(
     size: int = 96,
     seed: int = 0,
     background_bias: float = 0.0,
+    test_bias: float | None = None,
 ) -> None:
     """Write a data set of birds in the layout of CUB-200-2011, whole or not at all.
 
@@ -38,6 +39,10 @@ def write_birds(
         train_per_species, test_per_species: images of each, at least 1.
         size, background_bias: as for :func:`draw_bird`.
         seed: of the whole set.
+        test_bias: another bias for the test images.
+
+    Besides the files of CUB-200-2011 there are ``segmentations/`` and ``backgrounds.txt``, the row of
+    ``BACKGROUNDS`` behind each bird.
 
     Raises:
         FileExistsError: the folder exists.
@@ -55,9 +60,8 @@ def write_birds(
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        _write(
-            temporary, species, (train_per_species, test_per_species), size, seed, background_bias
-        )
+        biases = (background_bias if test_bias is None else test_bias, background_bias)
+        _write(temporary, species, (train_per_species, test_per_species), size, seed, biases)
         temporary.chmod(0o755)
         os.rename(temporary, folder)
     except BaseException:
@@ -66,12 +70,18 @@ def write_birds(
 
 
 def _write(
-    folder: Path, species: int, counts: tuple[int, int], size: int, seed: int, bias: float
+    folder: Path,
+    species: int,
+    counts: tuple[int, int],
+    size: int,
+    seed: int,
+    biases: tuple[float, float],
 ) -> None:
     lines: dict[str, list[str]] = {
         name: []
         for name in (
             "images", "image_class_labels", "train_test_split", "bounding_boxes", "parts/part_locs",
+            "backgrounds",
         )
     }  # fmt: skip
     todo = [
@@ -83,8 +93,8 @@ def _write(
     for image_id, (number, is_train, copy) in enumerate(
         progress(todo, desc="drawing birds", unit="bird"), 1
     ):
-        rng = np.random.default_rng([seed, number, is_train, copy])
-        bird = draw_bird(number, rng, size=size, background_bias=bias)
+        rng = generator(seed, number, is_train, copy)
+        bird = draw_bird(number, rng, size=size, background_bias=biases[is_train])
         part = "train" if is_train else "test"
         path = f"{_class(number)}/{SPECIES[number].name}_{part}_{copy:04d}.png"
         for where, pixels in (("images", bird.image), ("segmentations", bird.mask)):
@@ -94,6 +104,7 @@ def _write(
         lines["images"].append(f"{image_id} {path}")
         lines["image_class_labels"].append(f"{image_id} {number + 1}")
         lines["train_test_split"].append(f"{image_id} {is_train}")
+        lines["backgrounds"].append(f"{image_id} {bird.background}")
         lines["bounding_boxes"].append(f"{image_id} {' '.join(f'{v:.1f}' for v in bird.box)}")
         lines["parts/part_locs"] += [
             f"{image_id} {i} {x:.1f} {y:.1f} {int(0 <= x < size and 0 <= y < size)}"
@@ -104,6 +115,11 @@ def _write(
     (folder / "parts").mkdir()
     for name, content in lines.items():
         (folder / f"{name}.txt").write_text("\n".join(content) + "\n")
+
+
+def generator(seed: int, species: int, is_train: int, copy: int) -> np.random.Generator:
+    """What one bird is drawn with: it depends on nothing else of its set."""
+    return np.random.default_rng([seed, species, is_train, copy])
 
 
 def _class(species: int) -> str:

@@ -37,7 +37,12 @@ class Bird:
 
 
 def draw_bird(
-    species: int, rng: np.random.Generator, *, size: int = 96, background_bias: float = 0.0
+    species: int,
+    rng: np.random.Generator,
+    *,
+    size: int = 96,
+    background_bias: float = 0.0,
+    visible: bool = True,
 ) -> Bird:
     """Draw one bird in a random pose on a random background.
 
@@ -46,7 +51,9 @@ def draw_bird(
         rng: all randomness comes from it.
         size: side of the image in pixels, at least 16.
         background_bias: probability, in [0, 1], that the background is the species' own instead of
-            a random one; 0 makes it say nothing about the species.
+            a random one; 0 makes it say nothing about the species. From the same ``rng`` comes the
+            same bird in the same pose, whatever the bias.
+        visible: whether the bird is in the image; its mask, box and parts are always given.
 
     Raises:
         ValueError: species, size or bias out of range.
@@ -60,13 +67,14 @@ def draw_bird(
     tied = rng.random() < background_bias
     background = int(rng.integers(len(BACKGROUNDS)))
     if tied:
-        background = species % len(BACKGROUNDS)
+        background = own_background(species)
     scene = _background(background, size * SUPERSAMPLING, rng)
     layer = Image.new("RGBA", scene.size, (0, 0, 0, 0))
     place = _pose(size * SUPERSAMPLING, rng)
     _draw(ImageDraw.Draw(layer), SPECIES[species], place, rng)
 
-    scene.paste(layer, mask=layer.getchannel("A"))
+    if visible:
+        scene.paste(layer, mask=layer.getchannel("A"))
     small = (size, size)
     mask = np.asarray(layer.getchannel("A").resize(small, Image.Resampling.BOX)) >= 128
     image = np.asarray(scene.resize(small, Image.Resampling.BOX)).astype(np.float64)
@@ -82,6 +90,11 @@ def draw_bird(
     }  # fmt: skip
     parts = {name: _scaled(place(*spots[name]), 1 / SUPERSAMPLING) for name in PARTS}
     return Bird(image.round().astype(np.uint8), mask, box, parts, background)
+
+
+def own_background(species: int) -> int:
+    """The background that a biased data set ties to a species: one to one for as many as there are."""
+    return species % len(BACKGROUNDS)
 
 
 # Bird coordinates: x forward, y down, the body an ellipse around (0, 0), the length about 1.7.

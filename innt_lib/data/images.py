@@ -6,6 +6,7 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ class ImageSet:
         classes: their names, by label.
         ids: (N,) path of each image relative to the data set's folder.
         fingerprint: hash of the images' contents and size, the labels, boxes and class names.
+        folder: where the data set lies; None for arrays.
     """
 
     name: str
@@ -34,6 +36,7 @@ class ImageSet:
     classes: tuple[str, ...]
     ids: tuple[str, ...]
     fingerprint: str
+    folder: Path | None = None
 
     @classmethod
     def from_arrays(
@@ -123,6 +126,7 @@ class ImageSet:
             self.classes,
             tuple(self.ids[i] for i in chosen),
             fingerprint(self.fingerprint, chosen.tobytes()),
+            self.folder,
         )
 
 

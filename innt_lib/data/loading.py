@@ -126,7 +126,18 @@ def _load(
         content_hash = fingerprint(
             "\n".join(content), labels[chosen].tobytes(), b"" if box is None else box.tobytes()
         )
-        sets.append(ImageSet(name, images, labels[chosen], box, listing.classes, ids, content_hash))
+        sets.append(
+            ImageSet(
+                name,
+                images,
+                labels[chosen],
+                box,
+                listing.classes,
+                ids,
+                content_hash,
+                listing.folder,
+            )
+        )
     if joint:
         held_out = test[positions[0]]
         return Splits(sets[0].select(~held_out), sets[0].select(held_out))

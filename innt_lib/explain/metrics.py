@@ -108,6 +108,34 @@ def aepe(ebpg_clean: Tensor, ebpg_noisy: Tensor, *, signed: bool = False) -> Ten
     return difference if signed else difference.abs()
 
 
+def inside_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
+    """The pixels whose middle lies in a box.
+
+    Args:
+        boxes: ``(N, 4)`` as for :func:`ebpg`.
+        height, width: of the images.
+
+    Returns:
+        ``(N, height, width)`` bool; none for a box with a NaN.
+    """
+    x0, y0, x1, y1 = boxes[:, :, None].unbind(1)
+    rows, columns = (torch.arange(n, device=boxes.device) + 0.5 for n in (height, width))
+    inside_x, inside_y = (columns > x0) & (columns < x1), (rows > y0) & (rows < y1)
+    return inside_y[:, :, None] & inside_x[:, None, :]
+
+
+def iou(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union of two regions.
+
+    Args:
+        a, b: ``(N, H, W)`` bool.
+
+    Returns:
+        ``(N,)`` in [0, 1]; NaN if both are empty.
+    """
+    return (a & b).sum((1, 2)) / (a | b).sum((1, 2))
+
+
 def map_similarity(clean: Tensor, noisy: Tensor) -> Tensor:
     """Pearson correlation over pixels between an image's clean and noisy maps.
 

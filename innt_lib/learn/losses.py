@@ -1,4 +1,4 @@
-"""The regulariser Reg_na (Eq. 5): how far apart the maps of a picture and of its neighbour are."""
+"""The cross-entropy, and Reg_na (Eq. 5): how far apart the maps of a picture and of its neighbour are."""
 
 from __future__ import annotations
 
@@ -10,6 +10,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Norm = Literal["batch", "sample", "batch_rms", "unit"]
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    r"""Mean cross-entropy of a batch, :math:`\frac{1}{B} \sum_i w_i\, CE_i`, a scalar of at least float32.
+
+    Args:
+        logits: ``(B, C)``.
+        labels: ``(B,)`` int64, or probabilities ``(B, C)``.
+        weights: w, ``(B,)``; if they are all 1, value and gradient are those of None, bit for bit.
+    """
+    plain = F.cross_entropy(wide(logits), labels)
+    if weights is None:
+        return plain
+    # Not the mean of the weighted ones: that is summed in another order than PyTorch's own mean.
+    each = F.cross_entropy(wide(logits), labels, reduction="none")
+    return plain + ((weights - 1) * each).mean()
 
 
 def activation_distance(

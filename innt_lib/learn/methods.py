@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from innt_lib.learn.losses import Norm, activation_distance, check_tau, wide
+from innt_lib.learn.losses import Norm, activation_distance, check_tau, cross_entropy
+from innt_lib.learn.weighing import Weighing
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Method:
         neighbor: whether a picture has a neighbour in training.
         weights: of the cross-entropies of a picture and of its neighbour, given lambda.
         held: whether Reg_na holds their last convolutional maps together.
+        weigh: which pictures weigh more than others; None: they weigh alike.
         ignores: settings that make no difference to it, so that they do not tell its runs apart.
     """
 
@@ -33,6 +34,7 @@ class Method:
     neighbor: bool = True
     weights: Callable[[float], tuple[float, float]] = lambda lambda_: (1.0, 1.0)
     held: bool = False
+    weigh: Weighing | None = None
     ignores: tuple[str, ...] = ()
 
 
@@ -41,12 +43,13 @@ def _shared(lambda_: float) -> tuple[float, float]:
 
 
 _OF_NEIGHBOR = ("noise", "strength", "noise_range", "noise_form", "resample", "forward")
+_PLAIN = (*_OF_NEIGHBOR, "lambda_", "tau", "norm", "reg_warmup")
 METHODS: dict[str, Method] = {
     "baseline": Method(
         "CE(clean): the plainly trained network",
         neighbor=False,
         weights=lambda lambda_: (1.0, 0.0),
-        ignores=(*_OF_NEIGHBOR, "lambda_", "tau", "norm", "reg_warmup"),
+        ignores=_PLAIN,
     ),
     "nt": Method(
         "CE(clean) + CE(noise): noise training (Eq. 12)",
@@ -62,6 +65,13 @@ METHODS: dict[str, Method] = {
     ),
     "innt": Method(
         "lambda CE(clean) + (1 - lambda) CE(noise) + Reg_na (Eq. 14)", weights=_shared, held=True
+    ),
+    "consistency": Method(
+        "v CE(clean), v = 1 - explanation consistency (Wu et al. 2024)",
+        neighbor=False,
+        weights=lambda lambda_: (1.0, 0.0),
+        weigh=Weighing(),
+        ignores=_PLAIN,
     ),
 }
 
@@ -131,6 +141,7 @@ class Objective:
         clean_maps: Tensor,
         noisy_logits: Tensor | None = None,
         noisy_maps: Tensor | None = None,
+        picture_weights: Tensor | None = None,
     ) -> Loss:
         """The loss of one batch.
 
@@ -139,18 +150,19 @@ class Objective:
             clean_logits, noisy_logits: ``(B, C)``, C at least 2; the noisy ones are left out for the
                 baseline.
             clean_maps, noisy_maps: ``(B, K, h, w)``, the last convolutional maps.
+            picture_weights: ``(B,)``, of both cross-entropies of a picture; all 1 if None.
 
         Raises:
             ValueError: one logit an image; no noisy logits or maps for a method that needs them.
         """
         if clean_logits.shape[1] < 2:
             raise ValueError("logits must be (B, C) with a column a class, two for a yes or no")
-        clean = F.cross_entropy(wide(clean_logits), labels)
+        clean = cross_entropy(clean_logits, labels, picture_weights)
         if not self.uses_noise:
             return Loss(clean, clean, torch.zeros_like(clean), torch.zeros_like(clean))
         if noisy_logits is None or noisy_maps is None:
             raise ValueError(f"method {self.method!r} needs the noisy images' logits and maps")
-        noise = F.cross_entropy(wide(noisy_logits), labels)
+        noise = cross_entropy(noisy_logits, labels, picture_weights)
         if self.regularised:
             reg = activation_distance(clean_maps, noisy_maps, self.tau, self.norm)
         else:

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from innt_lib.learn.losses import Norm
 from innt_lib.learn.methods import METHODS, Objective
+from innt_lib.learn.weighing import Weighing
 from innt_lib.neighbors import Neighbor, make_neighbor
 from innt_lib.neighbors.noise import Form, Range
 from innt_lib.system.environment import Precision
@@ -47,6 +48,7 @@ class Settings:
         rotation, flip: augmentation: degrees to either side, and mirroring half of the images.
         seed: of initialisation, data order, augmentation and noise.
         precision: ``"bfloat16"`` runs the network under autocast, the losses in float32.
+        weighing: which pictures weigh more; None: as the method has it, which for most is none.
 
     Raises:
         ValueError: any value outside its range.
@@ -72,6 +74,7 @@ class Settings:
     head_learning_rate: float = 0.0
     head_epochs: int = 0
     reg_warmup: int = 0
+    weighing: Weighing | None = None
 
     def __post_init__(self) -> None:
         if self.objective().uses_noise:
@@ -96,14 +99,27 @@ class Settings:
             if getattr(self, name) not in valid:
                 value = getattr(self, name)
                 raise ValueError(f"{name} (={value!r}) must be one of {', '.join(valid)}")
+        if self.weighing and self.method == "baseline":
+            raise ValueError("method (='baseline') weighs all pictures alike; use 'consistency'")
+        if self.weighs and self.weighs.warm_up >= self.epochs:
+            raise ValueError(
+                f"warm_up (={self.weighs.warm_up}) must be less than epochs (={self.epochs}), or no "
+                "picture is ever weighed"
+            )
+
+    @property
+    def weighs(self) -> Weighing | None:
+        """How the pictures are weighed; None: alike."""
+        return self.weighing or METHODS[self.method].weigh
 
     @property
     def identity(self) -> dict[str, Any]:
         """The settings that make a difference to the trained weights, sorted by name."""
-        unused = METHODS[self.method].ignores
         # Settings of later versions, at their defaults, leave the names of earlier runs as they are.
         new = {k for k, default in _LATER.items() if getattr(self, k) == default}
-        return {k: v for k, v in sorted(asdict(self).items()) if k not in unused and k not in new}
+        unused = {*METHODS[self.method].ignores, *new, *([] if self.weighs else ["weighing"])}
+        found = asdict(self) | {"weighing": self.weighs and asdict(self.weighs)}
+        return {k: v for k, v in sorted(found.items()) if k not in unused}
 
     def at(self, epoch: int) -> Phase:
         """What is trained in an epoch, counted from 0."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from innt_lib.data import ImageSet
 from innt_lib.learn import capture
 from innt_lib.learn.augment import augmentation, transform
+from innt_lib.learn.picture_weights import PictureWeights
 from innt_lib.learn.settings import Phase, Settings
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.neighbors import Corruption, near, near_fixed
@@ -51,6 +52,9 @@ class Step:
         self.noise = settings.make_neighbor() if self.objective.uses_noise else None
         self.pixels = _resident(images, device)
         self.labels = torch.from_numpy(images.labels).to(self.pixels.device)
+        self.weights: PictureWeights | None = None
+        if weighing := settings.weighs:
+            self.weights = PictureWeights(network, images, weighing, settings.seed, self.pixels)
         gpu = device.type == "cuda"
         redrawn = self.noise is None or settings.resample  # else every image has a generator
         whole = not isinstance(self.noise, Corruption)  # some of which work on the CPU
@@ -83,7 +87,9 @@ class Step:
         clean, noisy = self.views(standardise(pixels), labels, positions)
         with autocast(self.device, self.settings.precision):
             clean_out, noisy_out = self.forward(clean, noisy)
-            loss = self.objective(labels, *clean_out, *noisy_out)
+            weights = self.weights.of_batch(positions) if self.weights else None
+            noisy_logits, noisy_maps = noisy_out or (None, None)
+            loss = self.objective(labels, *clean_out, noisy_logits, noisy_maps, weights)
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
         self.optimizer.step()

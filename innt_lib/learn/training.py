@@ -63,7 +63,8 @@ def train(
         accuracies in [0, 1], and ``test_similarity``, that of the Grad-CAM maps of clean and noisy
         images (NaN where there is no noise or no monitor); ``collapsed``: 1 if the
         network ended the epoch with the same maps for every image, or with Reg_na below 1e-4 at an
-        accuracy of chance (:mod:`innt_lib.learn.monitor`), else 0.
+        accuracy of chance (:mod:`innt_lib.learn.monitor`), else 0; where pictures are weighed, what
+        :meth:`innt_lib.learn.picture_weights.PictureWeights.renew` found before the epoch.
 
     Raises:
         ValueError: batch larger than the training set, or of 1 with batch normalisation; a state
@@ -96,9 +97,8 @@ def train(
                 bar.update()
                 after_epoch()
         finally:
-            loop.step.recorded = (
-                None  # it points back at the step: do not wait for garbage collection
-            )
+            # It points back at the step: do not wait for garbage collection.
+            loop.step.recorded = None
     network.eval()
     return pd.DataFrame(loop.history)
 
@@ -173,6 +173,8 @@ class _Loop:
         self.generators = {"order": order, **self.step.generators}
 
     def run_epoch(self) -> dict[str, float]:
+        weights, optimizer = self.step.weights, self.step.optimizer
+        weighed = weights.renew(self.epoch, optimizer) if weights else {}
         self.network.train()
         if (phase := self.settings.at(self.epoch)) != self.step.phase:
             self.step.enter(phase)
@@ -201,7 +203,7 @@ class _Loop:
         row = dict(zip(LOGGED, log.double().mean(0).tolist(), strict=True))
         if self.step.noise is None:
             row |= dict.fromkeys(("noise", "reg", "train_noisy"), math.nan)
-        return {"epoch": self.epoch} | row
+        return {"epoch": self.epoch} | row | weighed
 
     def collapsed(self, row: dict[str, float]) -> bool:
         """Whether the network says the same of everything, as a large tau can teach it."""
@@ -248,6 +250,7 @@ class _Loop:
             "network": self.network.state_dict(),
             "optimizer": self.step.optimizer.state_dict(),
             "generators": {name: g.get_state() for name, g in self.generators.items()},
+            "weights": self.step.weights and self.step.weights.values,
             "global": {"cpu": torch.get_rng_state()},
         }
         if self.device.type == "cuda":
@@ -278,6 +281,8 @@ class _Loop:
             group["capturable"] = self.step.optimizer.defaults["capturable"]
         for name, generator in self.generators.items():
             generator.set_state(state["generators"][name])
+        if self.step.weights:
+            self.step.weights.values.copy_(state["weights"])
         self.global_state = state["global"]
 
 

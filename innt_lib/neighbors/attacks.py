@@ -32,11 +32,13 @@ class Attack:
 
     Called with standardised images ``(B, 3, H, W)``, labels ``(B,)``, a network on their device and a
     generator for the start (the global one if None); returns images of the same shape and dtype,
-    without a graph. The network is attacked in evaluation mode and left as it was: modes, running
-    averages and the ``.grad`` of its parameters.
+    without a graph. ``where``, ``(B, 1, H, W)`` in [0, 1], is the share of the radius by which a pixel
+    may change: at 0 it stays as it is, bit for bit. The network is attacked in evaluation mode and left
+    as it was: modes, running averages and the ``.grad`` of its parameters.
 
     Raises:
-        ValueError: strength negative or not finite; steps below 1; other images.
+        ValueError: strength negative or not finite; steps below 1; other images; a ``where`` of
+            another shape.
     """
 
     strength: float = 2.0
@@ -58,8 +60,9 @@ class Attack:
         labels: Tensor,
         network: Callable[[Tensor], Tensor],
         generator: torch.Generator | None = None,
+        where: Tensor | None = None,
     ) -> Tensor:
-        return self.search(images, labels, network, self.start(images, generator))
+        return self.search(images, labels, network, self.start(images, generator), where)
 
     def start(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Where the search begins, relative to the images: zeros, or a random point of the ball."""
@@ -77,11 +80,28 @@ class Attack:
         )
 
     def search(
-        self, images: Tensor, labels: Tensor, network: Callable[[Tensor], Tensor], start: Tensor
+        self,
+        images: Tensor,
+        labels: Tensor,
+        network: Callable[[Tensor], Tensor],
+        start: Tensor,
+        where: Tensor | None = None,
+        gradient: Tensor | None = None,
     ) -> Tensor:
-        """The attacked images, from a given start of the images' shape."""
+        """The attacked images, from a given start of the images' shape.
+
+        Args:
+            gradient: :func:`loss_gradient` at that start, if it is known already; saves a pass.
+        """
         images = images.detach()
         radius = self._radius(images)
+        if where is not None:
+            if where.shape != (len(images), 1, *images.shape[2:]):
+                raise ValueError(
+                    f"where (of shape {tuple(where.shape)}) must be (B, 1, H, W) as the images "
+                    f"({tuple(images.shape)}), the share of the radius in every pixel"
+                )
+            radius = radius * where.to(images.dtype)
         mean, std = (c.to(images.dtype) / 255 for c in constants(images.device))
         low = torch.maximum(images - radius, -mean / std)
         high = torch.minimum(images + radius, (1 - mean) / std)
@@ -91,15 +111,28 @@ class Attack:
         near = torch.clamp(images + start, low, high)
         with evaluating(network), torch.inference_mode(False), torch.enable_grad():
             for _ in range(self.steps):
-                leaf = near.clone().requires_grad_()  # a copy: inference tensors have no gradient
-                logits = network(leaf)
-                wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-                # Summed, so that no image's gradient depends on the size of the batch.
-                loss = F.cross_entropy(wide, labels, reduction="sum")
-                (gradient,) = torch.autograd.grad(loss, leaf)
+                if gradient is None:
+                    leaf = near.clone().requires_grad_()  # a copy: inference tensors have none
+                    gradient = loss_gradient(network(leaf), labels, leaf)
                 near = torch.clamp(near + step * gradient.sign(), low, high)
+                gradient = None
         return near
 
     def _radius(self, images: Tensor) -> Tensor:
         """Per channel, in standardised units: ``(3, 1, 1)``."""
         return self.strength / constants(images.device)[1].to(images.dtype)
+
+
+def loss_gradient(logits: Tensor, labels: Tensor, images: Tensor) -> Tensor:
+    """The gradient of every image's cross-entropy with respect to its pixels: what an attack follows.
+
+    Args:
+        logits: ``(B, C)``, with a graph to the images.
+        labels: ``(B,)``.
+        images: ``(B, 3, H, W)``, which require a gradient.
+    """
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    # Summed, so that no image's gradient depends on the size of the batch.
+    loss = F.cross_entropy(wide, labels, reduction="sum")
+    (gradient,) = torch.autograd.grad(loss, images)
+    return gradient

@@ -27,6 +27,9 @@ FEWEST_SEEDS = 3
 BETTER = {
     "ad": -1, "ai": 1, "aepe": -1, "similarity": 1, "gap_top1": -1, "gap_top5": -1,
     "clean_top1": 1, "noisy_top1": 1,
+    # Of innt_lib.results.probing.
+    "mixed_same": 1, "mixed_rand": 1, "bg_gap": -1, "worst_group": 1, "only_bg": -1, "ebpg": 1,
+    "pointing": 1, "iou": 1, "ebpg_mask": 1, "iou_mask": 1, "fgsm": 1, "pgd": 1, "noise": 1,
 }  # fmt: skip
 _OF_IMAGE = {
     "ad": "drop", "ai": "increase", "aepe": "pointing_error", "similarity": "similarity",
@@ -107,7 +110,8 @@ def _over_images(images: pd.DataFrame, a: str, b: str, metric: str) -> float:
         k = metric.removeprefix("gap_")
         values = images[f"clean_{k}"] - images[f"noisy_{k}"]
     else:
-        values = images[_OF_IMAGE[metric]]
+        column = _OF_IMAGE.get(metric, metric)
+        values = images.get(column, math.nan)  # some are of no single image
     table = images.assign(value=values).pivot_table(
         index="image", columns="method", values="value", aggfunc="mean", dropna=False
     )

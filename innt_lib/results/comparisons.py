@@ -22,7 +22,7 @@ _NOISE_COLOURS = ("#1f5fa8", "#d1701f", "#2e8b57", "#6a3d9a", "#8c8c8c", "#b3261
 _RANGE = {
     "ad": (0, 1), "ai": (0, 1), "aepe": (0, 1), "similarity": (-1, 1),
     "clean_top1": (0, 100), "noisy_top1": (0, 100),
-    "gap_top1": (-100, 100), "gap_top5": (-100, 100),
+    "gap_top1": (-100, 100), "gap_top5": (-100, 100), "bg_gap": (-100, 100),
 }  # fmt: skip
 
 
@@ -94,7 +94,8 @@ def _over_runs(
         ax.plot(*(reversed(line) if upright else line), style, color=colour, **options)
 
     draw(list(values), place + aside, "o", ms=2.2, alpha=0.7, mew=0)
-    draw(list(np.clip([interval.low, interval.high], *_RANGE[metric])), place, "-", lw=1.6)
+    limits = _RANGE.get(metric, (0, 100))
+    draw(list(np.clip([interval.low, interval.high], *limits)), place, "-", lw=1.6)
     draw([interval.mean], place, "o", ms=5)
 
 

@@ -29,6 +29,7 @@ from filelock import FileLock
 
 from innt_lib import data
 from innt_lib.learn import networks, training
+from innt_lib.learn.consistency import foreground_of
 from innt_lib.learn.losses import Norm
 from innt_lib.learn.split import SplitNetwork, check_size
 from innt_lib.learn.training import DivergenceError, train
@@ -216,6 +217,8 @@ def _check(run: Run) -> None:
             )
         return
     images = run.load_data().train
+    if run.weighs:
+        foreground_of(images.select([0]), run.weighs)
     if networks.checkpoint(run.weights):  # which may change between two calls
         networks.build(run.network, len(images.classes), run.weights)
     weights = "imagenet" if run.weights == "imagenet" else "none"

@@ -15,12 +15,13 @@ from innt_lib.system.files import sweep, write
 
 METHOD_LABELS = {
     "baseline": "baseline", "nt": "NT", "nt_once": "NT, noise drawn once",
-    "nt_weighted": "NT weighted",
+    "nt_weighted": "NT weighted", "consistency": "consistency",
     "innt_origin": "INNT origin", "innt": "INNT", "innt_scale_free": "INNT scale-free",
 }  # fmt: skip
 METHOD_COLOURS = {
     "baseline": "#8c8c8c", "nt": "#d1701f", "nt_once": "#a8452f", "nt_weighted": "#c9a227",
     "innt_origin": "#5aa0c8", "innt": "#1f5fa8", "innt_scale_free": "#6a3d9a",
+    "consistency": "#2e8b57",
 }  # fmt: skip
 NOISE_LABELS = {
     "gaussian": "Gaussian", "neighborhood": "neighborhood", "fgsm": "FGSM", "pgd": "PGD",
@@ -36,6 +37,11 @@ METRIC_LABELS = {
     "gap_top1": "top-1 gap (points) ↓", "gap_top5": "top-5 gap (points) ↓",
     "clean_top1": "top-1 clean (%) ↑", "noisy_top1": "top-1 noisy (%) ↑",
     "similarity": "map similarity ↑",
+    "mixed_same": "Mixed-Same (%) ↑", "mixed_rand": "Mixed-Rand (%) ↑", "bg_gap": "BG-Gap (points) ↓",
+    "worst_group": "worst group (%) ↑", "only_bg": "Only-BG (%) ↓", "ebpg": "heat in the box (%) ↑",
+    "pointing": "pointing game (%) ↑", "iou": "IoU with the box (%) ↑",
+    "ebpg_mask": "heat on the bird (%) ↑", "iou_mask": "IoU with the bird (%) ↑",
+    "fgsm": "under FGSM (%) ↑", "pgd": "under PGD (%) ↑", "noise": "under noise (%) ↑",
 }  # fmt: skip
 
 

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from innt_lib.data import load
+from innt_lib.data import ImageSet, load
+from innt_lib.data.biased import biased_birds, conflicting, counterfactuals, read_backgrounds
 from innt_lib.data.birds import write_birds
 from innt_lib.data.drawing import PARTS, draw_bird
+from innt_lib.data.masks import read_masks
 from innt_lib.data.species import BACKGROUNDS, SPECIES
 
 
@@ -85,3 +87,56 @@ def test_bad_values_leave_nothing_behind(folder, tmp_path):
         with pytest.raises(ValueError, match=message):
             write_birds(tmp_path / "birds", **options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_bird_is_the_same_on_any_background():
+    """Paired counterfactuals: same pose, same texture, other palette; and the scene without the bird."""
+    other = 0
+    for seed in range(12):
+        own, random = (bird(2, seed, size=48, background_bias=b) for b in (1.0, 0.0))
+        assert np.array_equal(own.mask, random.mask) and own.box == random.box
+        inside = own.mask.copy()  # two pixels from its edge: the edge itself is blended
+        for _ in range(2):
+            inside[1:-1, 1:-1] &= (
+                inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:]
+            )
+        assert np.array_equal(own.image[inside], random.image[inside])
+        other += random.background != own.background
+        empty = bird(2, seed, size=48, background_bias=1.0, visible=False)
+        assert np.array_equal(empty.mask, own.mask)
+        outside = ~own.mask
+        difference = np.abs(empty.image.astype(int) - own.image).max(2)
+        assert np.median(difference[outside]) == 0 and np.median(difference[inside]) > 20
+    assert other > 6
+
+
+def test_biased_sets(root):
+    sets = {
+        b: load(biased_birds(b, train_per_species=8, test_per_species=3), 32) for b in (0, 0.5, 1)
+    }
+    share = {
+        b: conflicting(s.train.labels, read_backgrounds(s.train)).mean() for b, s in sets.items()
+    }
+    assert share[1] == 0 and 0.6 < share[0] <= 1 and share[1] < share[0.5] < share[0]
+    assert np.array_equal(sets[0].test.images, sets[1].test.images)  # random backgrounds in all
+    assert np.array_equal(read_masks(sets[0].train), read_masks(sets[1].train))
+    found = counterfactuals(sets[1].train, per_species=3)
+    assert np.array_equal(found.rand.images, sets[1].test.images)
+    assert np.array_equal(found.rand.boxes, sets[1].test.boxes)
+    assert np.array_equal(found.masks, read_masks(sets[1].test))
+    assert np.array_equal(found.backgrounds, read_backgrounds(sets[1].test))
+    assert found.conflicting.any() and found.rand.classes == sets[1].test.classes
+    same = [np.array_equal(a, b) for a, b in zip(found.rand.images, found.same.images, strict=True)]
+    assert np.array_equal(np.array(same), ~found.conflicting)
+    part = sets[1].train.select([5, 2])  # a selection keeps its folder
+    assert np.array_equal(read_masks(part), read_masks(sets[1].train)[[5, 2]])
+
+
+def test_what_has_no_masks_or_backgrounds_says_so(root):
+    arrays = ImageSet.from_arrays(np.zeros((2, 4, 4, 3), np.uint8), np.arange(2), name="mine")
+    with pytest.raises(ValueError, match="mine has no folder segmentations"):
+        read_masks(arrays)
+    with pytest.raises(FileNotFoundError, match="mine has no backgrounds.txt"):
+        read_backgrounds(arrays)
+    with pytest.raises(ValueError, match="background_bias .=2"):
+        biased_birds(2.0)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from innt_lib.learn.networks import build
 from innt_lib.neighbors import Attack, make_neighbor, near, near_fixed
+from innt_lib.neighbors.attacks import loss_gradient
 from innt_lib.system.tensors import MEAN, STD
 
 MEANS, STDS = (torch.tensor(c).view(3, 1, 1) for c in (MEAN, STD))
@@ -69,6 +70,60 @@ def test_more_steps_are_captums_pgd(steps):
     )
     found = Attack(4.0, steps, random_start=False)(standardised(x), LABELS, net)
     torch.testing.assert_close(found, standardised(expected.detach()), rtol=0, atol=1e-5)
+
+
+def a_mask(soft: bool = False) -> Tensor:
+    found = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(5))
+    return found if soft else (found < 0.5).float()
+
+
+@pytest.mark.filterwarnings("ignore:Input Tensor")
+@pytest.mark.parametrize("steps", [1, 4])
+def test_with_a_mask_it_is_captums(steps):
+    net, x, mask, radius = network().double().eval(), pixels().double(), a_mask().double(), 6 / 255
+    loss = nn.CrossEntropyLoss(reduction="none")
+    if steps == 1:
+        fgsm = captum.robust.FGSM(OnPixels(net), loss, lower_bound=0.0, upper_bound=1.0)
+        fgsm.zero_thresh = 0.0
+        expected = fgsm.perturb(x, epsilon=radius, target=LABELS, mask=mask)
+    else:
+        pgd = captum.robust.PGD(OnPixels(net), loss, lower_bound=0.0, upper_bound=1.0)
+        pgd.fgsm.zero_thresh = 0.0
+        expected = pgd.perturb(
+            x, radius, 2.5 * radius / steps, steps, target=LABELS, mask=mask, norm="Linf"
+        )
+    found = Attack(6.0, steps, random_start=False)(standardised(x), LABELS, net, where=mask)
+    torch.testing.assert_close(found, standardised(expected.detach()), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_masked_stays_bit_for_bit(steps, dtype):
+    net, x, mask = network().to(dtype), standardised(pixels().to(dtype)), a_mask()
+    x[0, 0, 0, :4] = 9.0  # out of range, as noisy pictures are
+    mask[0, 0, 0, :4] = 0.0
+    start = torch.Generator().manual_seed(0)
+    found = Attack(8.0, steps, random_start=True)(x, LABELS, net, start, mask)
+    kept = (mask == 0).expand_as(x)
+    assert torch.equal(found[kept], x[kept]) and not torch.equal(found, x)
+    soft = a_mask(soft=True)
+    moved = (Attack(8.0, steps)(standardised(pixels()), LABELS, network(), start, soft)
+             - standardised(pixels())) * STDS  # fmt: skip
+    assert (moved.abs() <= soft * 8 / 255 + 1e-6).all()
+
+
+def test_a_gradient_that_is_known_saves_a_pass():
+    net, x = network().eval(), standardised(pixels())
+    leaf = x.clone().requires_grad_()
+    gradient = loss_gradient(net(leaf), LABELS, leaf)
+    calls = []
+    net.register_forward_hook(lambda *_: calls.append(1))
+    for steps in (1, 3):
+        attack = Attack(2.0, steps, random_start=False)
+        known = attack.search(x, LABELS, net, attack.start(x), gradient=gradient)
+        assert len(calls) == steps - 1
+        assert torch.equal(known, attack(x, LABELS, net))
+        calls.clear()
 
 
 def test_by_hand_every_pixel_goes_up_where_that_hurts():

@@ -127,3 +127,17 @@ rule robustness:
     threads: 1
     resources: gpu=1
     shell: command(keep="executed")
+
+
+# It trains its own arms, and needs none of the grid's cells.
+rule consistency:
+    input: notebook="notebooks/09_explanation_consistency.ipynb", library=LIBRARY
+    output:
+        results("fig18_debiasing.png", "fig19_where_and_what.png", "consistency_results.csv", "consistency_claims.csv"),
+        made("09_explanation_consistency"),
+        executed=results("09_explanation_consistency.ipynb"),
+    params: parameters=PARAMETERS, dataset=dataset
+    log: log_of("09_explanation_consistency")
+    threads: 1
+    resources: gpu=1
+    shell: command(keep="executed")
