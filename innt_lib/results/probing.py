@@ -46,7 +46,7 @@ def measure(
     Returns:
         ``run, network, noise`` (the set), ``method`` (the arm), ``seed``, ``collapsed``, ``image``,
         ``label``; of 0 or 1: ``clean_top1``; ``fgsm`` and ``pgd``: mean over the attacks of that kind;
-        each attack by its name; ``noise``: mean over Gaussian and neighborhood noise; ``ebpg``
+        each attack by its name; ``under_noise``: mean over Gaussian and neighborhood noise; ``ebpg``
         (share of the heat in the box), ``pointing`` (1 if the map's maximum lies in the box) and
         ``iou`` of the map's region with the box; NaN without boxes. With counterfactuals
         ``ebpg_mask`` and ``iou_mask`` besides, ``mixed_same``, ``mixed_rand``, ``only_bg`` (0 or 1)
@@ -107,7 +107,7 @@ def _batch(
         found[name] = _hits(network, attacked, labels)
     noises: tuple[Neighbor, ...] = (GaussianNoise(0.15), NeighborhoodNoise(1.0))
     noisy = [_hits(network, near_fixed(noise, images, rows, 0), labels) for noise in noises]
-    found["noise"] = torch.stack(noisy).mean(0)
+    found["under_noise"] = torch.stack(noisy).mean(0)
     return {name: tensor.cpu().numpy().astype(np.float64) for name, tensor in found.items()}
 
 

@@ -21,7 +21,7 @@ from innt_lib.results import arms, consistency_figures, mechanism, probing, runs
 from innt_lib.results.claims import compare
 from innt_lib.results.experiment import Experiment
 
-WEIGHING = Weighing(warm_up=1)
+WEIGHING = Weighing(warm_up=1, floor=0.5)  # of two dozen pictures
 ATTACKS = {"fgsm 2": Attack(2.0), "pgd 2": Attack(2.0, 3)}
 
 
