@@ -169,7 +169,9 @@ def weighing() -> Iterator[Row]:
         images = data.ImageSet.from_arrays(pixels, np.arange(count) % CLASSES)
         network = networks.build(name, CLASSES)
         scorer = Scorer(images, Weighing())
-        network(data.standardise(images.tensor()[:64]))  # running averages of pictures, not of nothing
+        network(
+            data.standardise(images.tensor()[:64])
+        )  # running averages of pictures, not of nothing
 
         def bare(network: SplitNetwork = network, images: data.ImageSet = images) -> None:
             network.eval()
@@ -191,7 +193,9 @@ def weighing() -> Iterator[Row]:
         loops = {}
         for method in ("consistency", "baseline"):
             settings = Settings(method=method, batch_size=batch)
-            loops[method] = _Loop(networks.build(name, CLASSES), images, settings, pick_device("cpu"))
+            loops[method] = _Loop(
+                networks.build(name, CLASSES), images, settings, pick_device("cpu")
+            )
             loops[method].epoch = Weighing().warm_up  # from here on every epoch is scored
         seconds = interleaved({m: loop.run_epoch for m, loop in loops.items()})
         yield Row(

@@ -29,7 +29,8 @@ BETTER = {
     "clean_top1": 1, "noisy_top1": 1,
     # Of innt_lib.results.probing.
     "mixed_same": 1, "mixed_rand": 1, "bg_gap": -1, "worst_group": 1, "only_bg": -1, "ebpg": 1,
-    "pointing": 1, "iou": 1, "ebpg_mask": 1, "iou_mask": 1, "fgsm": 1, "pgd": 1, "noise": 1,
+    "pointing": 1, "iou": 1, "ebpg_mask": 1, "iou_mask": 1, "fgsm": 1, "pgd": 1,
+    "under_noise": 1,
 }  # fmt: skip
 _OF_IMAGE = {
     "ad": "drop", "ai": "increase", "aepe": "pointing_error", "similarity": "similarity",

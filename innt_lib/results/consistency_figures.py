@@ -161,7 +161,7 @@ def weights_over_epochs(histories: pd.DataFrame) -> Figure:
     for ax, (column, title) in zip(axes, shown.items(), strict=True):
         for arm, part in histories.groupby("arm", sort=False):
             means = part.groupby("epoch")[column].mean().dropna()
-            if len(means) > 1:
+            if len(means):
                 ax.plot(means, "-o", ms=2.5, color=ARM_COLOURS[arm], label=ARM_LABELS[arm])
         ax.set(title=title, xlabel="epoch", ylim=(0, None))
         ax.xaxis.get_major_locator().set_params(integer=True)

@@ -56,11 +56,17 @@ def finds_conflicts(
         if odd.all() or not odd.any():
             continue
         for run in trainings:
-            network = runs.load(run, experiment.device)
+            network, scored = runs.load(run, experiment.device), {}
             for kind, change in KINDS.items():
                 changed = replace(weighing, **change)
-                scores = Scorer(train, changed)(network)
-                weights = changed.weights(scores.v, run.seed).cpu()
+                # One probe says v, D and flips.
+                by = "consistency" if changed.attacks else changed.by
+                probed = replace(changed, by=by, shuffled=False)
+                if probed not in scored:
+                    scored[probed] = Scorer(train, probed)(network)
+                scores = scored[probed]
+                v = {"maps": scores.distance, "flips": scores.flipped}.get(changed.by, scores.v)
+                weights = changed.weights(v, run.seed).cpu()
                 rows.append({
                     "set": name, "seed": run.seed, "kind": kind, "auroc": auroc(weights.numpy(), odd),
                     "conflicting": odd.mean(), "weight": float(weights[odd].sum() / weights.sum()),

@@ -6,6 +6,7 @@ borne; and whether v finds the pictures whose background contradicts them.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -22,10 +23,13 @@ from innt_lib.learn.split import SplitNetwork
 from innt_lib.neighbors import Attack, GaussianNoise, Neighbor, NeighborhoodNoise, near_fixed
 from innt_lib.results import runs
 from innt_lib.results.arms import Cell
+from innt_lib.results.run import Run
+from innt_lib.system.files import write
 from innt_lib.system.progress import progress
 from innt_lib.system.tensors import standardise
 
 BATCH = 64
+VERSION = 1  # part of every kept table's name: raise it when the same input gives other numbers
 HOT = 0.5  # of a map's maximum: what IoU takes for its region
 
 
@@ -34,19 +38,21 @@ def measure(
     attacks: Mapping[str, Attack],
     counterfactuals: Counterfactuals | None = None,
     *,
+    attacked: str = "",
     device: str = "auto",
 ) -> pd.DataFrame:
-    """Every test picture of every training (trained now if need be).
+    """Every test picture of every training, trained and measured now or read from the runs' folders.
 
     Args:
         cells: of :func:`innt_lib.results.arms.plan`.
         attacks: by the name of their column, aimed at each network by itself.
+        attacked: the set whose networks are attacked, which takes longest; empty: all.
         counterfactuals: for biased birds: their test pictures in every way.
 
     Returns:
         ``run, network, noise`` (the set), ``method`` (the arm), ``seed``, ``collapsed``, ``image``,
         ``label``; of 0 or 1: ``clean_top1``; ``fgsm`` and ``pgd``: mean over the attacks of that kind;
-        each attack by its name; ``noise``: mean over Gaussian and neighborhood noise; ``ebpg``
+        each attack by its name; ``under_noise``: mean over Gaussian and neighborhood noise; ``ebpg``
         (share of the heat in the box), ``pointing`` (1 if the map's maximum lies in the box) and
         ``iou`` of the map's region with the box; NaN without boxes. With counterfactuals
         ``ebpg_mask`` and ``iou_mask`` besides, ``mixed_same``, ``mixed_rand``, ``only_bg`` (0 or 1)
@@ -55,15 +61,33 @@ def measure(
     runs.ensure([cell.run for cell in cells], device)
     tables = []
     for cell in progress(cells, desc="measuring", unit="network"):
-        network, test = runs.load(cell.run, device), cell.run.load_data().test
+        test = cell.run.load_data().test
         about = {
             "run": cell.run.name, "network": cell.run.network, "noise": cell.set, "method": cell.arm,
             "seed": cell.run.seed, "collapsed": runs.collapsed(cell.run), "image": list(test.ids),
             "label": test.labels,
         }  # fmt: skip
-        found = of_network(network, test, attacks, counterfactuals)
-        tables.append(pd.DataFrame(about | found))
+        wanted = attacks if attacked in ("", cell.set) else {}
+        found = _kept(cell.run, test, wanted, counterfactuals, device)
+        tables.append(pd.DataFrame(about, index=found.index).join(found))
     return pd.concat(tables, ignore_index=True)
+
+
+def _kept(
+    run: Run,
+    test: ImageSet,
+    attacks: Mapping[str, Attack],
+    counterfactuals: Counterfactuals | None,
+    device: str,
+) -> pd.DataFrame:
+    paired = counterfactuals and counterfactuals.same.fingerprint
+    what = [VERSION, test.fingerprint, paired, *(f"{k}: {a}" for k, a in attacks.items())]
+    path = run.directory / f"probing-{hashlib.sha256(repr(what).encode()).hexdigest()[:8]}.csv"
+    if not path.is_file():
+        found = of_network(runs.load(run, device), test, attacks, counterfactuals)
+        text = pd.DataFrame(found).to_csv(index=False)
+        write(path, lambda stream: stream.write(text.encode()))
+    return pd.read_csv(path)
 
 
 def of_network(
@@ -107,7 +131,7 @@ def _batch(
         found[name] = _hits(network, attacked, labels)
     noises: tuple[Neighbor, ...] = (GaussianNoise(0.15), NeighborhoodNoise(1.0))
     noisy = [_hits(network, near_fixed(noise, images, rows, 0), labels) for noise in noises]
-    found["noise"] = torch.stack(noisy).mean(0)
+    found["under_noise"] = torch.stack(noisy).mean(0)
     return {name: tensor.cpu().numpy().astype(np.float64) for name, tensor in found.items()}
 
 

@@ -41,7 +41,7 @@ METRIC_LABELS = {
     "worst_group": "worst group (%) ↑", "only_bg": "Only-BG (%) ↓", "ebpg": "heat in the box (%) ↑",
     "pointing": "pointing game (%) ↑", "iou": "IoU with the box (%) ↑",
     "ebpg_mask": "heat on the bird (%) ↑", "iou_mask": "IoU with the bird (%) ↑",
-    "fgsm": "under FGSM (%) ↑", "pgd": "under PGD (%) ↑", "noise": "under noise (%) ↑",
+    "fgsm": "under FGSM (%) ↑", "pgd": "under PGD (%) ↑", "under_noise": "under noise (%) ↑",
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from innt_lib.results import arms, consistency_figures, mechanism, probing, runs
 from innt_lib.results.claims import compare
 from innt_lib.results.experiment import Experiment
 
-WEIGHING = Weighing(warm_up=1)
+WEIGHING = Weighing(warm_up=1, floor=0.5)  # of two dozen pictures
 ATTACKS = {"fgsm 2": Attack(2.0), "pgd 2": Attack(2.0, 3)}
 
 
@@ -38,14 +38,15 @@ def biased(root):
 
 
 def test_every_arm_differs_in_what_it_says(experiment, root):
-    own = {name: arms.settings(name, WEIGHING, 4, "box") for name in arms.ARMS}
+    weighing = Weighing(warm_up=1)
+    own = {name: arms.settings(name, weighing, 4, "box") for name in arms.ARMS}
     runs_of = {name: experiment.run("smallcnn", **({"epochs": 4} | own[name])) for name in own}
     assert len({run.name for run in runs_of.values()}) == len(arms.ARMS)
     assert own["baseline"] == {"method": "baseline"}
     assert own["longer"]["epochs"] == 4 + 3  # scored before the second, third and fourth
     assert own["jtt"]["epochs"] == 4 + 1
-    assert own["oracle"]["weighing"] == dataclasses.replace(WEIGHING, mask="box")
-    assert own["innt+consistency"] == {"method": "innt", "weighing": WEIGHING}
+    assert own["oracle"]["weighing"] == dataclasses.replace(weighing, mask="box")
+    assert own["innt+consistency"] == {"method": "innt", "weighing": weighing}
     assert own["flips"]["weighing"].floor > 0  # or nothing but flips were trained on
     with pytest.raises(ValueError, match=r"arm \(='luck'\) must be one of baseline, longer"):
         arms.check_arms(["baseline", "luck"])
