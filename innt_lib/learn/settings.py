@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from innt_lib.learn.losses import Norm
 from innt_lib.learn.methods import METHODS, Objective
+from innt_lib.learn.virtual import Virtual
 from innt_lib.neighbors import Neighbor, make_neighbor
 from innt_lib.neighbors.noise import Form, Range
 from innt_lib.system.environment import Precision
 
 Forward = Literal["joint", "separate"]
+# Left out of a run's identity at their defaults, so that runs of earlier versions keep their names.
+LATER = ("vat", "labels")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,9 @@ class Settings:
         rotation, flip: augmentation: degrees to either side, and mirroring half of the images.
         seed: of initialisation, data order, augmentation and noise.
         precision: ``"bfloat16"`` runs the network under autocast, the losses in float32.
+        vat: of the methods that hold the predicted distribution.
+        labels: so many pictures, equally many of each class, keep their labels, drawn from ``seed``; the
+            others are only what VAT and LVAT find neighbours of. None: all.
 
     Raises:
         ValueError: any value outside its range.
@@ -55,10 +61,19 @@ class Settings:
     flip: bool = True
     seed: int = 0
     precision: Precision = "float32"
+    vat: Virtual = Virtual()
+    labels: int | None = None
 
     def __post_init__(self) -> None:
         if self.objective().uses_noise:
             self.make_neighbor()
+        if self.objective().smooth and (self.method == "lvat") != bool(self.vat.generator):
+            wants = "needs a generator" if self.method == "lvat" else "takes no generator"
+            raise ValueError(f"method (={self.method!r}) {wants}; lvat is the one that takes one")
+        if self.labels is not None and self.labels < self.batch_size:
+            raise ValueError(
+                f"labels (={self.labels}) must be at least the batch_size (={self.batch_size})"
+            )
         for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} (={getattr(self, name)}) must be at least {least}")
@@ -74,8 +89,16 @@ class Settings:
     @property
     def identity(self) -> dict[str, Any]:
         """The settings that make a difference to the trained weights, sorted by name."""
-        unused = METHODS[self.method].ignores
-        return {k: v for k, v in sorted(asdict(self).items()) if k not in unused}
+        default = {field.name: field.default for field in fields(self) if field.name in LATER}
+        unchanged = [k for k, value in default.items() if getattr(self, k) == value]
+        unused = (*METHODS[self.method].ignores, *unchanged)
+        found = asdict(self) | {"vat": self.vat.identity}
+        return {k: v for k, v in sorted(found.items()) if k not in unused}
+
+    @property
+    def augments(self) -> bool:
+        """Whether pictures change from epoch to epoch."""
+        return bool(self.rotation or self.flip)
 
     def objective(self) -> Objective:
         """The loss these settings train on."""

@@ -28,12 +28,12 @@ _FROM_IMAGES = {
 def conditions(
     grid: Sequence[runs.Run], noises: dict[str, float]
 ) -> list[tuple[runs.Run, str, float]]:
-    """Under which noise each run is judged: its own, or every one for a baseline."""
+    """Under which noise each run is judged: its own, or every one if it was trained without."""
     return [
         (run, noise, strength)
         for run in grid
         for noise, strength in noises.items()
-        if run.method == "baseline" or run.noise == noise
+        if not run.objective().uses_noise or run.noise == noise
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import io
 import os
+import tempfile
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,18 @@ def sweep(folder: Path, name: str = "") -> None:
     """
     for leftover in folder.glob(f".{glob.escape(name)}.*{SUFFIX}" if name else f".*{SUFFIX}"):
         leftover.unlink()
+
+
+def check_writable(folder: Path) -> None:
+    """Raise PermissionError, naming the folder, unless files can be written in it; it is made if absent."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise PermissionError(
+            f"{folder}: no results can be written here ({error.strerror})"
+        ) from None
 
 
 def write(path: Path, writer: Callable[[BinaryIO], object]) -> None:
