@@ -21,7 +21,7 @@ from innt_lib.system.files import write
 from innt_lib.system.progress import progress
 from innt_lib.system.tensors import standardise, to_pixels
 
-WARM_UP = 100  # steps over which the learning rate grows
+WARM_UP = 20  # steps over which the learning rate grows
 LARGEST = 500.0  # norm of a gradient, in nats a picture; a longer one is cut to it
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from innt_lib.learn.losses import Norm
@@ -15,7 +15,7 @@ from innt_lib.system.environment import Precision
 
 Forward = Literal["joint", "separate"]
 # Left out of a run's identity at their defaults, so that runs of earlier versions keep their names.
-LATER = ("vat", "labels")
+LATER = {"vat": Virtual().identity, "labels": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +89,9 @@ class Settings:
     @property
     def identity(self) -> dict[str, Any]:
         """The settings that make a difference to the trained weights, sorted by name."""
-        default = {field.name: field.default for field in fields(self) if field.name in LATER}
-        unchanged = [k for k, value in default.items() if getattr(self, k) == value]
-        unused = (*METHODS[self.method].ignores, *unchanged)
         found = asdict(self) | {"vat": self.vat.identity}
+        unchanged = [name for name, default in LATER.items() if found[name] == default]
+        unused = (*METHODS[self.method].ignores, *unchanged)
         return {k: v for k, v in sorted(found.items()) if k not in unused}
 
     @property

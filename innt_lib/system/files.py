@@ -5,9 +5,11 @@ from __future__ import annotations
 import glob
 import io
 import os
+import shutil
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,6 +37,26 @@ def check_writable(folder: Path) -> None:
         raise PermissionError(
             f"{folder}: no results can be written here ({error.strerror})"
         ) from None
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside one that does not exist yet, which takes its name if all goes well.
+
+    Raises:
+        FileExistsError: the folder exists.
+    """
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists; remove it to make it anew")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        os.rename(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
 
 
 def write(path: Path, writer: Callable[[BinaryIO], object]) -> None:
