@@ -81,7 +81,9 @@ def draw_digit(
     side = SIZE * LARGER
     ground, ink = _colours(rng)
     light = ground + rng.normal(0, 22, 3)
-    scene = Image.fromarray(texture(SIZE, rng, np.clip([ground, light], 0, 255))).resize((side, side))
+    scene = Image.fromarray(texture(SIZE, rng, np.clip([ground, light], 0, 255))).resize(
+        (side, side)
+    )
     font = FONTS[int(rng.integers(len(FONTS)))]
     height = int(side * rng.uniform(0.62, 0.85))
     x, y = side * (0.5 + rng.uniform(-0.06, 0.06, 2))

@@ -104,7 +104,7 @@ class VAE(Generator):
             nn.ConvTranspose2d(2 * w, w, 2, 2, bias=False), nn.BatchNorm2d(w), nn.ReLU(),
             nn.Conv2d(w, 3, 1),
         )  # fmt: skip
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=torch.channels_last)
 
     def encode(self, pixels: Tensor) -> list[Tensor]:
         """The mean of the posterior."""

@@ -25,6 +25,7 @@ from innt_lib.neighbors.latent import Target
 from innt_lib.neighbors.noise import Form, Range
 from innt_lib.neighbors.vat import Direction, Levels
 from innt_lib.results import runs
+from innt_lib.results.generator_runs import GeneratorRun
 from innt_lib.results.runs import VARIANTS, Run
 from innt_lib.system.environment import pick_device, pick_precision
 
@@ -55,7 +56,7 @@ class Experiment:
         epsilon_vat, epsilon_vae, epsilon_glow: distance of VAT's neighbours (of pixels in [0, 1]) and of
             LVAT's (of latents).
         iterations, direction, entropy, target, levels: of VAT and LVAT, see ``learn.virtual.Virtual``.
-        vae_width, latent: channels of the VAE, and numbers in its latents.
+        vae_width, latent_size: channels of the VAE, and numbers in its latents.
         glow_width, glow_blocks: channels in the couplings of the Glow, and its steps a scale.
         vae_epochs, glow_epochs, generator_batch: how the generators are trained beforehand.
         seeds: trainings of each cell.
@@ -99,7 +100,7 @@ class Experiment:
     target: Target = "image"
     levels: Levels = "separate"
     vae_width: int = 64
-    latent: int = 128
+    latent_size: int = 128
     glow_width: int = 64
     glow_blocks: int = 8
     vae_epochs: int = 30
@@ -178,9 +179,16 @@ class Experiment:
     def generation(self, kind: Kind) -> Generation:
         """How a generator is trained beforehand."""
         return Generation(
-            kind=kind, width=getattr(self, f"{kind}_width"), blocks=self.glow_blocks, latent=self.latent,
+            kind=kind, width=getattr(self, f"{kind}_width"), blocks=self.glow_blocks, latent=self.latent_size,
             epochs=getattr(self, f"{kind}_epochs"), batch_size=self.generator_batch,
             rotation=self.rotation, flip=self.flip,
+        )  # fmt: skip
+
+    def generator(self, kind: Kind) -> GeneratorRun:
+        """The run of a generator on the training images."""
+        return GeneratorRun(
+            settings=self.generation(kind), dataset=self.dataset, size=self.size, split=self.split,
+            train_per_class=self.train_per_class,
         )  # fmt: skip
 
     def grid(self, **changes: Any) -> list[Run]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,13 +11,26 @@ import torch
 from torch import Tensor
 
 from innt_lib.data import ImageSet
+from innt_lib.learn.generators import Generator
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.neighbors.vat import VAT, Found, divergence
-from innt_lib.results.claims import FEWEST_SEEDS
-from innt_lib.results.stats import holm, paired_images, paired_test
+from innt_lib.results.experiment import Experiment
 from innt_lib.system.tensors import evaluating, standardise, to_pixels
 
 WAYS = ("r = 0", "random r", "adversarial r")
+
+
+def neighbors_of(experiment: Experiment, generators: Mapping[str, Generator]) -> dict[str, VAT]:
+    """The neighbours that an experiment's VAT and LVAT train with, by the names of the methods.
+
+    Args:
+        experiment: whose settings they have.
+        generators: by kind, ``"vae"`` and ``"glow"``.
+    """
+    return {
+        name: settings.neighbor(generators[made.kind] if (made := settings.generator) else None)
+        for name, settings in experiment.virtual().items()
+    }
 
 
 def search(
@@ -138,63 +149,3 @@ def at_equal_distance(
         both = latent.join(pixels[["kl", "flipped"]].add_suffix("_vat")).query("usable")
         tables.append(both.drop(columns=["usable", "moved"]).assign(neighbor=name))
     return pd.concat(tables, ignore_index=True)
-
-
-def more_adverse(measured: pd.DataFrame) -> pd.DataFrame:
-    """Is the KL of latent neighbours larger than VAT's at the same distance?
-
-    Args:
-        measured: of :func:`at_equal_distance`, with the ``seed`` and the ``network`` of each training.
-
-    Returns:
-        Rows in the form of :func:`innt_lib.results.claims.compare`, a the latent neighbour, b VAT.
-    """
-    rows = []
-    for (network, name), group in measured.groupby(["network", "neighbor"], sort=False):
-        seeds = group.groupby("seed")[["kl", "kl_vat"]].mean()
-        found = paired_test(seeds["kl"].to_numpy(), seeds["kl_vat"].to_numpy())
-        pictures = group.groupby("picture")[["kl", "kl_vat"]].mean()
-        p_images = paired_images(pictures["kl"].to_numpy(), pictures["kl_vat"].to_numpy())
-        rows.append({
-            "network": network, "noise": "none", "metric": "kl", "a": name, "b": "vat",
-            "difference": found.difference, "low": found.low, "high": found.high,
-            "effect_size": found.effect_size, "seeds": found.n,
-            "p_seeds": found.p if found.n >= FEWEST_SEEDS else math.nan, "p_images": p_images,
-            "favours": int(found.difference > 0) - int(found.difference < 0),
-        })  # fmt: skip
-    table = pd.DataFrame(rows)
-    for column in ("p_seeds", "p_images"):
-        table[column] = holm(table[column].tolist())
-    return table
-
-
-def matched(
-    network: SplitNetwork,
-    images: ImageSet,
-    neighbor: VAT,
-    by: Literal["distance", "kl"],
-    seed: int = 0,
-) -> float:
-    """VAT's strength at which its neighbours are as far from pictures, or as adverse, as other ones.
-
-    Rounded to two digits, so that it does not depend on the machine.
-
-    Args:
-        neighbor: the other one.
-        by: its mean distance, or its mean KL, which is then looked for by halving, in 1/32 to 64.
-    """
-    goal = search(network, images, neighbor, seed=seed)[1].query("usable")[by].mean()
-    if by == "distance":
-        return float(f"{goal:.1e}")
-
-    def falls_short(strength: float) -> bool:
-        return search(network, images, VAT(strength), seed=seed)[1]["kl"].mean() < goal
-
-    high = 1 / 16
-    while falls_short(high) and high < 64:
-        high *= 2
-    low = high / 2
-    for _ in range(6):
-        middle = (low + high) / 2
-        low, high = (middle, high) if falls_short(middle) else (low, middle)
-    return float(f"{high:.1e}")

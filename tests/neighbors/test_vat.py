@@ -56,7 +56,10 @@ def test_divergence_by_hand():
 @given(st.floats(-8, 18), st.integers(0, 100))
 def test_unit_is_of_length_1_for_every_picture_however_small(exponent, seed):
     drawn = torch.Generator().manual_seed(seed)
-    move = [torch.randn(2, 5, generator=drawn).double(), torch.randn(2, 3, 2, generator=drawn).double()]
+    move = [
+        torch.randn(2, 5, generator=drawn).double(),
+        torch.randn(2, 3, 2, generator=drawn).double(),
+    ]
     move = [part * 10**exponent for part in move]
     ones = torch.ones(2).double()
     for part in unit(move, [[0], [1]]):
