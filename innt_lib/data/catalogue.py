@@ -10,9 +10,10 @@ from filelock import FileLock
 from innt_lib.data.cache import cache_dir
 from innt_lib.data.listing import Complain, Listing, refuse
 from innt_lib.data.readers import read_cifar10_pickles, read_cub, read_folder
+from innt_lib.data.svhn import read_svhn
 from innt_lib.system.paths import data_dir, resolve
 
-DATASETS = ("birds", "cub200", "cifar10")
+DATASETS = ("birds", "digits", "cub200", "cifar10", "svhn")
 
 
 def find(
@@ -20,7 +21,7 @@ def find(
 ) -> tuple[str, Listing]:
     """The name and the listing of a data set; `dataset` and `root` as in `innt_lib.data.images.load`.
 
-    The birds are generated where they are absent.
+    The birds and the digits are generated where they are absent.
 
     Raises:
         ValueError: an unknown data set, a class without training images, no test images, or what
@@ -36,8 +37,15 @@ def _read(dataset: str, given: Path | None, complain: Complain) -> tuple[str, Li
     if dataset == "birds":
         folder = given or data_dir() / "birds"
         if not folder.exists():
-            _generate_birds(folder)
+            _generate(dataset, folder)
         return dataset, read_cub(folder, complain)
+    if dataset == "digits":
+        folder = given or data_dir() / "digits"
+        if not folder.exists():
+            _generate(dataset, folder)
+        return dataset, read_folder(folder, complain)
+    if dataset == "svhn":
+        return dataset, read_svhn(given or data_dir() / "svhn")
     if dataset == "cub200":
         folder = given or data_dir() / "CUB_200_2011"
         if not folder.is_dir():
@@ -60,12 +68,14 @@ def _read(dataset: str, given: Path | None, complain: Complain) -> tuple[str, Li
     return folder.name, read(folder, complain)
 
 
-def _generate_birds(folder: Path) -> None:
-    from innt_lib.data.birds import write_birds  # only here: the drawing is not needed otherwise
+def _generate(dataset: str, folder: Path) -> None:
+    # Only here: the drawing is not needed otherwise.
+    from innt_lib.data.birds import write_birds
+    from innt_lib.data.digits import write_digits
 
-    with FileLock(cache_dir() / "birds.lock"):
+    with FileLock(cache_dir() / f"{dataset}.lock"):
         if not folder.exists():  # nobody else has written them meanwhile
-            write_birds(folder)
+            (write_birds if dataset == "birds" else write_digits)(folder)
 
 
 def _missing(dataset: str, folder: Path) -> NoReturn:

@@ -117,15 +117,21 @@ def _pose(size: int, rng: np.random.Generator) -> Place:
     return place
 
 
-def _background(kind: int, size: int, rng: np.random.Generator) -> Image.Image:
-    """Two tones mixed by noise of several scales, and some twigs and leaves."""
+def texture(size: int, rng: np.random.Generator, tones: np.ndarray) -> np.ndarray:
+    """Two tones ``(2, 3)`` of 0 to 255, mixed by noise of several scales: ``(size, size, 3)`` uint8."""
     field = np.zeros((size, size))
     for cells, weight in ((3, 1.0), (7, 0.6), (17, 0.35)):
         coarse = Image.fromarray(rng.random((cells, cells)).astype(np.float32))
         field += weight * np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
     field = (field - field.min()) / np.ptp(field)
+    dark, light = tones
+    return np.asarray((dark + field[..., None] * (light - dark)).round().astype(np.uint8))
+
+
+def _background(kind: int, size: int, rng: np.random.Generator) -> Image.Image:
+    """A texture, and some twigs and leaves."""
     dark, light = (np.array(tone, dtype=float) for tone in BACKGROUNDS[kind])
-    scene = Image.fromarray((dark + field[..., None] * (light - dark)).round().astype(np.uint8))
+    scene = Image.fromarray(texture(size, rng, np.array([dark, light])))
     draw = ImageDraw.Draw(scene)
     for _ in range(int(rng.integers(2, 7))):
         tone = tuple(

@@ -72,7 +72,7 @@ def check_tau(tau: float) -> None:
     """Raise ValueError unless tau is a positive finite number."""
     if isinstance(tau, str) or not (math.isfinite(tau) and tau > 0):
         raise ValueError(
-            f"tau (={tau!r}) must be a positive number; innt_lib.learn.training.suggest_tau finds one"
+            f"tau (={tau!r}) must be a positive number; innt_lib.learn.tau.suggest_tau finds one"
         )
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from innt_lib.learn.losses import Norm, activation_distance, check_tau, cross_entropy
 from innt_lib.learn.weighing import Weighing
+
+Near = Literal["none", "noise", "pixels", "latent"]
+Held = Literal["nothing", "maps", "distribution"]
 
 
 @dataclass(frozen=True)
@@ -23,17 +26,20 @@ class Method:
 
     Args:
         summary: what it minimises, in one line.
-        neighbor: whether a picture has a neighbour in training.
+        neighbor: of a picture in training: ``"none"``; that named by ``Settings.noise``; or, of pictures
+            without a label too, the virtual adversarial one among the ``"pixels"`` or in a ``"latent"``
+            space, as ``Settings.vat`` says.
         weights: of the cross-entropies of a picture and of its neighbour, given lambda.
-        held: whether Reg_na holds their last convolutional maps together.
+        held: together with the neighbour's: the last convolutional ``"maps"``, by Reg_na, or the predicted
+            ``"distribution"``, by KL.
         weigh: which pictures weigh more than others; None: they weigh alike.
         ignores: settings that make no difference to it, so that they do not tell its runs apart.
     """
 
     summary: str
-    neighbor: bool = True
+    neighbor: Near = "noise"
     weights: Callable[[float], tuple[float, float]] = lambda lambda_: (1.0, 1.0)
-    held: bool = False
+    held: Held = "nothing"
     weigh: Weighing | None = None
     ignores: tuple[str, ...] = ()
 
@@ -42,46 +48,66 @@ def _shared(lambda_: float) -> tuple[float, float]:
     return lambda_, 1 - lambda_
 
 
-_OF_NEIGHBOR = ("noise", "strength", "noise_range", "noise_form", "resample", "forward")
-_PLAIN = (*_OF_NEIGHBOR, "lambda_", "tau", "norm", "reg_warmup")
+def _clean_alone(lambda_: float) -> tuple[float, float]:
+    return 1.0, 0.0
+
+
+_OF_NOISE = ("noise", "strength", "noise_range", "noise_form", "resample", "forward")
+_OF_MAPS_HELD = ("tau", "norm", "reg_warmup")
+_OF_CLEAN_ALONE = (*_OF_NOISE, "lambda_", *_OF_MAPS_HELD)
 METHODS: dict[str, Method] = {
     "baseline": Method(
         "CE(clean): the plainly trained network",
-        neighbor=False,
-        weights=lambda lambda_: (1.0, 0.0),
-        ignores=_PLAIN,
+        neighbor="none",
+        weights=_clean_alone,
+        ignores=(*_OF_CLEAN_ALONE, "vat"),
     ),
     "nt": Method(
         "CE(clean) + CE(noise): noise training (Eq. 12)",
-        ignores=("lambda_", "tau", "norm", "reg_warmup"),
+        ignores=("lambda_", *_OF_MAPS_HELD, "vat"),
     ),
     "nt_weighted": Method(
         "lambda CE(clean) + (1 - lambda) CE(noise): Eq. 14 without Reg_na",
         weights=_shared,
-        ignores=("tau", "norm", "reg_warmup"),
+        ignores=(*_OF_MAPS_HELD, "vat"),
     ),
     "innt_origin": Method(
-        "CE(clean) + CE(noise) + Reg_na (Eq. 13)", held=True, ignores=("lambda_",)
+        "CE(clean) + CE(noise) + Reg_na (Eq. 13)", held="maps", ignores=("lambda_", "vat")
     ),
     "innt": Method(
-        "lambda CE(clean) + (1 - lambda) CE(noise) + Reg_na (Eq. 14)", weights=_shared, held=True
+        "lambda CE(clean) + (1 - lambda) CE(noise) + Reg_na (Eq. 14)", weights=_shared, held="maps",
+        ignores=("vat",),
     ),
     "consistency": Method(
         "v CE(clean), v = 1 - explanation consistency (Wu et al. 2024)",
-        neighbor=False,
-        weights=lambda lambda_: (1.0, 0.0),
+        neighbor="none",
+        weights=_clean_alone,
         weigh=Weighing(),
-        ignores=_PLAIN,
+        ignores=(*_OF_CLEAN_ALONE, "vat"),
     ),
-}
+    "vat": Method(
+        "CE(clean) + KL(p(x) || p(x + r)): virtual adversarial training (Miyato et al. 2018)",
+        neighbor="pixels",
+        weights=_clean_alone,
+        held="distribution",
+        ignores=_OF_CLEAN_ALONE,
+    ),
+    "lvat": Method(
+        "CE(clean) + KL(p(x) || p(Dec(Enc(x) + r))): the same in latent space (Osada et al. 2020)",
+        neighbor="latent",
+        weights=_clean_alone,
+        held="distribution",
+        ignores=_OF_CLEAN_ALONE,
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Loss:
     """The parts of one step's loss, each a scalar tensor (``noise`` and ``reg`` 0 where unused).
 
-    ``total`` is what is differentiated; ``reg`` is always measured when there are noisy images,
-    also for methods that do not train on it, so that methods can be compared.
+    ``total`` is what is differentiated; ``reg`` is Reg_na, always measured when there are noisy images,
+    also for methods that do not train on it, so that methods can be compared; or the KL that is held.
     """
 
     total: Tensor
@@ -122,7 +148,7 @@ class Objective:
     @property
     def uses_noise(self) -> bool:
         """Whether training needs noisy copies."""
-        return METHODS[self.method].neighbor
+        return METHODS[self.method].neighbor == "noise"
 
     @property
     def weights(self) -> tuple[float, float]:
@@ -132,7 +158,12 @@ class Objective:
     @property
     def regularised(self) -> bool:
         """Whether Reg_na is part of the loss."""
-        return METHODS[self.method].held
+        return METHODS[self.method].held == "maps"
+
+    @property
+    def smooth(self) -> bool:
+        """Whether the predicted distribution is held, see :mod:`innt_lib.learn.smoothness`."""
+        return METHODS[self.method].held == "distribution"
 
     def __call__(
         self,

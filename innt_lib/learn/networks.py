@@ -43,6 +43,7 @@ def _from_torchvision(name: str, classes: int, weights: str | None) -> SplitNetw
 # (number of classes, "imagenet" or None) -> network; timm's need no entry.
 NETWORKS: dict[str, Maker] = {
     "smallcnn": _random_only(small.smallcnn),
+    "convsmall": _random_only(small.convsmall),
     "resnet8": _random_only(small.resnet8),
     "resnet20": _random_only(small.resnet20),
     **{name: partial(_from_torchvision, name) for name in TORCHVISION},

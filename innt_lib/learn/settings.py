@@ -8,15 +8,20 @@ from typing import Any, Literal, get_args
 
 from innt_lib.learn.losses import Norm
 from innt_lib.learn.methods import METHODS, Objective
+from innt_lib.learn.virtual import Virtual
 from innt_lib.learn.weighing import Weighing
 from innt_lib.neighbors import Neighbor, make_neighbor
 from innt_lib.neighbors.noise import Form, Range
 from innt_lib.system.environment import Precision
 
 Forward = Literal["joint", "separate"]
+# Left out of a run's identity at their defaults, so that runs of earlier versions keep their names.
+LATER = {
+    "vat": Virtual().identity, "labels": None, "weighing": None,
+    "head_learning_rate": 0.0, "head_epochs": 0, "reg_warmup": 0,
+}  # fmt: skip
 
 _LEAST = {"epochs": 1, "batch_size": 1, "seed": 0, "head_epochs": 0, "reg_warmup": 0}
-_LATER = {"head_learning_rate": 0.0, "head_epochs": 0, "reg_warmup": 0}
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,9 @@ class Settings:
         seed: of initialisation, data order, augmentation and noise.
         precision: ``"bfloat16"`` runs the network under autocast, the losses in float32.
         weighing: which pictures weigh more; None: as the method has it, which for most is none.
+        vat: of the methods that hold the predicted distribution.
+        labels: so many pictures, equally many of each class, keep their labels, drawn from ``seed``; the
+            others are only what VAT and LVAT find neighbours of. None: all.
 
     Raises:
         ValueError: any value outside its range.
@@ -75,10 +83,19 @@ class Settings:
     head_epochs: int = 0
     reg_warmup: int = 0
     weighing: Weighing | None = None
+    vat: Virtual = Virtual()
+    labels: int | None = None
 
     def __post_init__(self) -> None:
         if self.objective().uses_noise:
             self.make_neighbor()
+        if self.objective().smooth and (self.method == "lvat") != bool(self.vat.generator):
+            wants = "needs a generator" if self.method == "lvat" else "takes no generator"
+            raise ValueError(f"method (={self.method!r}) {wants}; lvat is the one that takes one")
+        if self.labels is not None and self.labels < self.batch_size:
+            raise ValueError(
+                f"labels (={self.labels}) must be at least the batch_size (={self.batch_size})"
+            )
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} (={getattr(self, name)}) must be at least {least}")
@@ -115,11 +132,17 @@ class Settings:
     @property
     def identity(self) -> dict[str, Any]:
         """The settings that make a difference to the trained weights, sorted by name."""
-        # Settings of later versions, at their defaults, leave the names of earlier runs as they are.
-        new = {k for k, default in _LATER.items() if getattr(self, k) == default}
-        unused = {*METHODS[self.method].ignores, *new, *([] if self.weighs else ["weighing"])}
-        found = asdict(self) | {"weighing": self.weighs and asdict(self.weighs)}
+        found = asdict(self) | {
+            "vat": self.vat.identity, "weighing": self.weighs and asdict(self.weighs),
+        }  # fmt: skip
+        unchanged = [name for name, default in LATER.items() if found[name] == default]
+        unused = (*METHODS[self.method].ignores, *unchanged)
         return {k: v for k, v in sorted(found.items()) if k not in unused}
+
+    @property
+    def augments(self) -> bool:
+        """Whether pictures change from epoch to epoch."""
+        return bool(self.rotation or self.flip)
 
     def at(self, epoch: int) -> Phase:
         """What is trained in an epoch, counted from 0."""

@@ -55,6 +55,20 @@ def resnet20(classes: int) -> SplitNetwork:
     return _cifar_resnet(3, classes)
 
 
+def convsmall(classes: int) -> SplitNetwork:
+    """Conv-Large of Miyato et al. (2018) made small: six 3x3 convolutions, dropout between."""
+    layers: list[nn.Module] = []
+    for before, after, last in (
+        (3, 32, False), (32, 32, True), (32, 64, False), (64, 64, True), (64, 64, False), (64, 64, False),
+    ):  # fmt: skip
+        layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after)]
+        layers.append(nn.LeakyReLU(0.1, inplace=True))
+        if last:
+            layers += [nn.MaxPool2d(2), nn.Dropout(0.5)]
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, classes))
+    return SplitNetwork(nn.Sequential(*layers), head)
+
+
 def smallcnn(classes: int) -> SplitNetwork:
     """A plain VGG-like network of five convolutions for laptops: 64 maps at 1/4 of the resolution."""
     layers: list[nn.Module] = []

@@ -6,6 +6,7 @@ the network together, and the gradient of the objective moves the weights.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,8 +15,10 @@ from torch import Tensor
 from innt_lib.data import ImageSet
 from innt_lib.learn import capture
 from innt_lib.learn.augment import augmentation, transform
+from innt_lib.learn.generators import Generator
 from innt_lib.learn.picture_weights import PictureWeights
 from innt_lib.learn.settings import Phase, Settings
+from innt_lib.learn.smoothness import Smoothness
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.neighbors import Corruption, near, near_fixed
 from innt_lib.system.tensors import standardise
@@ -27,24 +30,31 @@ class Step:
     """Called with the positions of a batch's images, updates the network once.
 
     On a GPU the work is recorded as a CUDA graph and replayed (see :mod:`innt_lib.learn.capture`), unless
-    the noise is drawn once per image or is a corruption.
+    the noise is drawn once per image or is a corruption, or predictions are held (VAT, LVAT).
 
     Args:
         network: moved to the device and updated in place; whoever calls sets its mode.
         images: the training images, kept as one uint8 array.
         settings: the objective, the noise, the augmentation, the optimiser and the seed.
         device: where it runs.
+        generator: of LVAT, frozen; moved to the device.
 
-    Positions ``(B,)`` int64, on the device of :attr:`pixels`; returns ``(6,)`` float32 on the
-    device, named by ``LOGGED``: the loss and its parts, and top-1 accuracies in [0, 1] (0 for what a
-    method does not have).
+    Positions ``(B,)`` int64, on the device of :attr:`pixels`, and for VAT and LVAT those of a second batch
+    whose labels are not looked at; returns ``(6,)`` float32 on the device, named by :attr:`logged`: the
+    loss and its parts, top-1 accuracies in [0, 1] (0 for what a method does not have), and for VAT and
+    LVAT the shares of :class:`innt_lib.learn.smoothness.Held`.
 
     Raises:
-        ValueError: a head that changes its maps in place.
+        ValueError: a head that changes its maps in place; a generator that is missing or does not fit.
     """
 
     def __init__(
-        self, network: SplitNetwork, images: ImageSet, settings: Settings, device: torch.device
+        self,
+        network: SplitNetwork,
+        images: ImageSet,
+        settings: Settings,
+        device: torch.device,
+        generator: Generator | None = None,
     ) -> None:
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.settings, self.device = settings, device
@@ -58,7 +68,13 @@ class Step:
         gpu = device.type == "cuda"
         redrawn = self.noise is None or settings.resample  # else every image has a generator
         whole = not isinstance(self.noise, Corruption)  # some of which work on the CPU
-        record = gpu and redrawn and whole and capture.wanted()
+        held = self.objective.smooth
+        record = gpu and redrawn and whole and not held and capture.wanted()
+        self.smoothness: Smoothness | None = None
+        if held:
+            frozen = None if generator is None else generator.to(device)
+            self.smoothness = Smoothness(self.network, settings, frozen, images)
+        self.logged = (*LOGGED, "flipped", "dropped") if held else LOGGED
         self.optimizer = torch.optim.Adam(
             _groups(network, settings), lr=settings.learning_rate, fused=gpu, capturable=record
         )
@@ -72,17 +88,28 @@ class Step:
     def enter(self, phase: Phase) -> None:
         """Train what a phase says from now on; what was recorded of another is dropped."""
         self.phase = phase
+        if self.settings.head_epochs:
+            self.network.features.requires_grad_(not phase.head_alone)
         self.objective = self.settings.objective(phase.reg_weight)
         self.recorded: capture.Recorded | None = None
         if self.record:
             self.recorded = capture.Recorded(self.update, self.device, self.generators.values())
 
-    def __call__(self, positions: Tensor) -> Tensor:
-        batch = (self.pixels[positions], self.labels[positions], positions)
+    def __call__(self, positions: Tensor, others: Tensor | None = None) -> Tensor:
+        batch = [self.pixels[positions], self.labels[positions], positions]
+        if others is not None:
+            batch += [self.pixels[others], others]
         update = self.recorded or self.update
         return update(*(tensor.to(self.device) for tensor in batch))
 
-    def update(self, pixels: Tensor, labels: Tensor, positions: Tensor) -> Tensor:
+    def update(
+        self,
+        pixels: Tensor,
+        labels: Tensor,
+        positions: Tensor,
+        other_pixels: Tensor | None = None,
+        others: Tensor | None = None,
+    ) -> Tensor:
         """The step itself, on uint8 pixels and labels that are on the device."""
         clean, noisy = self.views(standardise(pixels), labels, positions)
         with autocast(self.device, self.settings.precision):
@@ -90,6 +117,12 @@ class Step:
             weights = self.weights.of_batch(positions) if self.weights else None
             noisy_logits, noisy_maps = noisy_out or (None, None)
             loss = self.objective(labels, *clean_out, noisy_logits, noisy_maps, weights)
+            shares: tuple[Tensor, ...] = ()
+            if self.smoothness is not None and other_pixels is not None and others is not None:
+                seen = self.augmented(standardise(other_pixels))
+                held = self.smoothness(seen, others, self.generators["noise"])
+                loss = replace(loss, total=loss.total + held.total, reg=held.divergence)
+                shares = (held.flipped, held.dropped)
         self.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()
         self.optimizer.step()
@@ -97,15 +130,21 @@ class Step:
             logits = (clean_out[0], noisy_out[0] if noisy_out else None)
             parts = (loss.total, loss.clean, loss.noise, loss.reg)
             accuracies = (_accuracy(of, labels) for of in logits)
-            return torch.stack([*(part.detach() for part in parts), *accuracies])
+            return torch.stack([*(part.detach() for part in parts), *accuracies, *shares])
+
+    def augmented(self, images: Tensor) -> Tensor:
+        """Each of a batch turned and mirrored at random."""
+        settings, generator = self.settings, self.generators["augment"]
+        return transform(
+            images, augmentation(len(images), settings.rotation, settings.flip, generator)
+        )
 
     def views(
         self, clean: Tensor, labels: Tensor, positions: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """The augmented clean batch and its neighbours, both seen from the same angle."""
-        settings, generator = self.settings, self.generators["augment"]
-        matrix = augmentation(len(clean), settings.rotation, settings.flip, generator)
-        clean = transform(clean, matrix)
+        settings = self.settings
+        clean = self.augmented(clean)
         if self.noise is None:
             return clean, None
         with autocast(self.device, settings.precision):  # for attacks, which run the network
@@ -122,20 +161,15 @@ class Step:
     ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, ...]]:
         """Logits and maps of the clean and of the noisy images (the latter empty without noise)."""
         if noisy is None:
-            maps = self._features(clean)
+            maps = self.network.features(clean)
             return (self._head(maps), maps), ()
         if self.settings.forward == "joint":
-            maps = self._features(torch.cat([clean, noisy]))
+            maps = self.network.features(torch.cat([clean, noisy]))
             logits = self._head(maps)
             (c_logits, n_logits), (c_maps, n_maps) = logits.chunk(2), maps.chunk(2)
             return (c_logits, c_maps), (n_logits, n_maps)
-        c_maps, n_maps = self._features(clean), self._features(noisy)
+        c_maps, n_maps = self.network.features(clean), self.network.features(noisy)
         return (self._head(c_maps), c_maps), (self._head(n_maps), n_maps)
-
-    def _features(self, images: Tensor) -> Tensor:
-        with torch.set_grad_enabled(not self.phase.head_alone):
-            maps: Tensor = self.network.features(images)
-        return maps
 
     def _head(self, maps: Tensor) -> Tensor:
         version = maps._version

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from innt_lib.data import ImageSet
-from innt_lib.learn.losses import Norm, activation_distance
+from innt_lib.learn.batches import batches, labelled
+from innt_lib.learn.generators import Generator
 from innt_lib.learn.monitor import Seen, accuracy, constant_maps, fell_silent, watch
 from innt_lib.learn.settings import Settings
 from innt_lib.learn.split import SplitNetwork
-from innt_lib.learn.step import LOGGED, Step, autocast
-from innt_lib.neighbors.noise import GaussianNoise
+from innt_lib.learn.step import Step, autocast
 from innt_lib.system.environment import pick_device
 from innt_lib.system.files import write
 from innt_lib.system.progress import progress
@@ -39,6 +39,7 @@ def train(
     settings: Settings,
     *,
     monitor: ImageSet | None = None,
+    generator: Generator | None = None,
     device: str = "auto",
     state: Path | str | None = None,
     label: str = "training",
@@ -51,6 +52,7 @@ def train(
         images: the training images.
         settings: see :class:`Settings`.
         monitor: images whose accuracy is measured after every epoch; at most 256 are used.
+        generator: of LVAT, frozen.
         device: see :func:`innt_lib.system.environment.pick_device`.
         state: where to keep the state after every epoch; if the file exists, training goes on
             from it. It is left in place at the end.
@@ -64,19 +66,21 @@ def train(
         images (NaN where there is no noise or no monitor); ``collapsed``: 1 if the
         network ended the epoch with the same maps for every image, or with Reg_na below 1e-4 at an
         accuracy of chance (:mod:`innt_lib.learn.monitor`), else 0; where pictures are weighed, what
-        :meth:`innt_lib.learn.picture_weights.PictureWeights.renew` found before the epoch.
+        :meth:`innt_lib.learn.picture_weights.PictureWeights.renew` found before the epoch. For VAT and
+        LVAT ``reg`` is the KL, and ``flipped`` and ``dropped`` are the shares of
+        :class:`innt_lib.learn.smoothness.Held`.
 
     Raises:
         ValueError: batch larger than the training set, or of 1 with batch normalisation; a state
             from another kind of device, other settings (but ``epochs``) or other images; a head
-            that changes its maps in place.
+            that changes its maps in place; labels that cannot be drawn; LVAT's generator missing or misfit.
         DivergenceError: the loss became infinite or NaN; the last state stays.
         MemoryError: a step does not fit the GPU.
         OSError: the state could not be written; the last one stays.
     """
     check_batches(network, len(images), settings.batch_size)
     state = None if state is None else Path(state)
-    loop = _Loop(network, images, settings, pick_device(device))
+    loop = _Loop(network, images, settings, pick_device(device), generator)
     if state is not None and state.exists():
         loop.restore(state)
     sample = None if monitor is None else _sample(monitor, 256)
@@ -103,57 +107,6 @@ def train(
     return pd.DataFrame(loop.history)
 
 
-def suggest_tau(
-    network: SplitNetwork,
-    images: ImageSet | Tensor,
-    batch_size: int,
-    *,
-    norm: Norm = "batch",
-    start: float = 0.5,
-) -> float:
-    """The tau at which Reg_na of an untrained network starts out at ``start``.
-
-    The paper's 2e-3 belongs to its networks at 224 pixels in batches of 8; other networks and sizes
-    have larger or smaller maps. 0.5 is our choice, not measured in the paper's setting. Not for
-    random networks without batch normalisation (AlexNet, VGG16): their untrained maps are small,
-    and with the large tau that follows from that they can collapse: all maps equal, accuracy at
-    chance. Measured in training mode on one batch of evenly spaced training images with Gaussian
-    noise of strength 0.15, and rounded to two digits, so that it does not depend on the machine.
-    The network's running statistics move, and it stays in training mode: give it one of its own.
-
-    Args:
-        images: the training images, or standardised ones ``(N, 3, H, W)``.
-        batch_size: that of the training, on which the norm over a batch depends.
-
-    Raises:
-        ValueError: the maps of the clean and of the noisy images do not differ, or not by a finite
-            number.
-    """
-    chosen = torch.linspace(0, len(images) - 1, min(batch_size, len(images))).long()
-    if isinstance(images, Tensor):
-        clean = images[chosen.to(images.device)]
-    else:
-        clean = standardise(images.select(chosen.numpy()).tensor())
-    noisy = GaussianNoise(0.15)(clean, torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        both = torch.cat([clean, noisy]).to(next(network.parameters()).device)
-        clean_maps, noisy_maps = network.train().features(both).chunk(2)
-        distance = float(activation_distance(clean_maps, noisy_maps, 1.0, norm))
-        if not 0 < distance < math.inf:
-            raise ValueError(
-                f"no tau suits this network: at tau = 1 its Reg_na is {distance}; give tau a number"
-            )
-        # Reg_na grows with tau and passes start once: widen, then halve.
-        low, high = 0.0, 1.0
-        while activation_distance(clean_maps, noisy_maps, high, norm) < start:
-            high *= 2
-        for _ in range(40):
-            middle = (low + high) / 2
-            above = activation_distance(clean_maps, noisy_maps, middle, norm) > start
-            low, high = (low, middle) if above else (middle, high)
-    return float(f"{high:.1e}")
-
-
 @dataclass
 class _Loop:
     """Everything that a resumed training must find as it was."""
@@ -162,12 +115,19 @@ class _Loop:
     images: ImageSet
     settings: Settings
     device: torch.device
+    generator: Generator | None = None
     epoch: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     global_state: dict[str, Tensor] | None = None
 
     def __post_init__(self) -> None:
-        self.step = Step(self.network, self.images, self.settings, self.device)
+        self.step = Step(self.network, self.images, self.settings, self.device, self.generator)
+        count, labels, classes = self.settings.labels, self.images.labels, len(self.images.classes)
+        self.chosen = (
+            torch.from_numpy(labelled(labels, count, classes, self.settings.seed))
+            if count
+            else None
+        )
         # Separate streams: another augmentation or noise must not change the order of the data.
         order = torch.Generator().manual_seed(3 * self.settings.seed)
         self.generators = {"order": order, **self.step.generators}
@@ -178,14 +138,13 @@ class _Loop:
         self.network.train()
         if (phase := self.settings.at(self.epoch)) != self.step.phase:
             self.step.enter(phase)
-        size = self.settings.batch_size
-        order = torch.randperm(len(self.images), generator=self.generators["order"])
-        order = order.to(self.step.pixels.device)
-        steps = len(order) // size
-        log = torch.zeros(steps, len(LOGGED), device=self.device)  # read once: no waiting inside
-        for step in range(steps):
+        size, home = self.settings.batch_size, self.step.pixels.device
+        both, steps = self.step.smoothness is not None, len(self.images) // size
+        order = batches(len(self.images), size, self.generators["order"], self.chosen, both)
+        log = torch.zeros(steps, len(self.step.logged), device=self.device)  # read once: no waiting
+        for step, batch in enumerate(order):
             try:
-                log[step] = self.step(order[step * size : (step + 1) * size])
+                log[step] = self.step(*(rows.to(home) for rows in batch))
             except torch.OutOfMemoryError:
                 raise MemoryError(
                     f"the GPU's memory does not hold a step with batch_size (={size}); try "
@@ -200,9 +159,10 @@ class _Loop:
                 "learning_rate, a smaller tau or weaker noise"
             )
         self.epoch += 1
-        row = dict(zip(LOGGED, log.double().mean(0).tolist(), strict=True))
+        row = dict(zip(self.step.logged, log.double().mean(0).tolist(), strict=True))
         if self.step.noise is None:
-            row |= dict.fromkeys(("noise", "reg", "train_noisy"), math.nan)
+            held = ("reg",) if self.step.smoothness is None else ()
+            row |= dict.fromkeys(("noise", *held, "train_noisy"), math.nan)
         return {"epoch": self.epoch} | row | weighed
 
     def collapsed(self, row: dict[str, float]) -> bool:

@@ -11,6 +11,8 @@ from torch import Tensor
 from innt_lib.neighbors.attacks import Attack
 from innt_lib.neighbors.corruptions import CORRUPTIONS, Corruption
 from innt_lib.neighbors.noise import Form, GaussianNoise, NeighborhoodNoise, Range
+from innt_lib.neighbors.vat import VAT
+from innt_lib.system.tensors import evaluating
 
 Network = Callable[[Tensor], Tensor]
 NEIGHBORS: dict[str, str] = {
@@ -18,11 +20,12 @@ NEIGHBORS: dict[str, str] = {
     "neighborhood": "neighborhood noise (Eq. 8-9), strength mu_N",
     "fgsm": "one step of the fast gradient sign method, strength in 1/255",
     "pgd": "five steps of projected gradient descent, strength in 1/255; pgd20: twenty, and so on",
+    "vat": "virtual adversarial, without labels, strength the distance in pixels of [0, 1]",
     **{name: f"{text}; strength 1 to 5" for name, text in CORRUPTIONS.items()},
 }
 
 
-Neighbor = GaussianNoise | NeighborhoodNoise | Attack | Corruption
+Neighbor = GaussianNoise | NeighborhoodNoise | Attack | VAT | Corruption
 
 
 def make_neighbor(
@@ -45,6 +48,8 @@ def make_neighbor(
         return NeighborhoodNoise(strength, noise_form)
     if name == "fgsm":
         return Attack(strength)
+    if name == "vat":
+        return VAT(strength)
     if name in CORRUPTIONS:
         return Corruption(name, strength)
     if found := re.fullmatch(r"pgd(\d*)", name):
@@ -63,13 +68,15 @@ def near(
 
     Args:
         images: ``(B, 3, H, W)``, standardised.
-        labels: ``(B,)``; they and the network matter to attacks alone.
+        labels: ``(B,)``; they matter to attacks alone, the network also to VAT.
 
     Returns:
         Images of the same shape.
     """
     if isinstance(neighbor, Attack):
         return neighbor(images, labels, network, generator)
+    if isinstance(neighbor, VAT):
+        return neighbor(images, network, generator)
     return neighbor(images, generator)
 
 
@@ -87,23 +94,28 @@ def near_fixed(
         images: ``(B, 3, H, W)``, standardised.
         ids: ``(B,)`` integer positions of the images in their data set.
         seed: of the run; another seed draws otherwise for every image.
-        labels, network: of attacks, which need them.
+        labels, network: of attacks, which need them, as VAT needs the network.
 
     Returns:
         Neighbours of the same shape; a row depends on its image, its id and the seed alone (and on the
         network, for attacks), so with ``range="batch"`` every image is a batch of its own.
 
     Raises:
-        ValueError: an attack without labels or network.
+        ValueError: an attack without labels or network, VAT without network.
     """
     if isinstance(neighbor, Corruption) and not neighbor.random:
         return neighbor(images)
     generators = (_generator(images.device, seed, int(number)) for number in ids.tolist())
     pairs = zip(images, generators, strict=True)
-    if not isinstance(neighbor, Attack):
+    if not isinstance(neighbor, Attack | VAT):
         return torch.cat([neighbor(image[None], generator) for image, generator in pairs])
-    if labels is None or network is None:
+    if network is None or (labels is None and isinstance(neighbor, Attack)):
         raise ValueError(f"{neighbor} needs the labels and the network that it is aimed at")
+    if isinstance(neighbor, VAT):
+        starts = zip(*(neighbor.start(image[None], own) for image, own in pairs), strict=True)
+        with evaluating(network):
+            return neighbor.search(images, network, [torch.cat(level) for level in starts]).images
+    assert labels is not None
     start = torch.cat([neighbor.start(image[None], generator) for image, generator in pairs])
     return neighbor.search(images, labels, network, start)
 

@@ -12,15 +12,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import matplotlib.pyplot as plt
 
 from innt_lib import data
+from innt_lib.learn.generation import Generation, Kind
 from innt_lib.learn.methods import METHODS
+from innt_lib.learn.virtual import Virtual
 from innt_lib.neighbors import CORRUPTIONS
+from innt_lib.neighbors.latent import Target
 from innt_lib.neighbors.noise import Form, Range
+from innt_lib.neighbors.vat import Direction, Levels
 from innt_lib.results import runs
+from innt_lib.results.generator_runs import GeneratorRun
 from innt_lib.results.runs import VARIANTS, Run
 from innt_lib.system.environment import pick_device, pick_precision
 
@@ -30,10 +35,11 @@ class Experiment:
     """Which networks are trained how, on which data, and judged under which noises.
 
     Args:
-        dataset: ``"birds"``, ``"cub200"``, ``"cifar10"`` or the path of an image folder.
+        dataset: one of ``data.DATASETS``, or the path of an image folder.
         size: side of the images in pixels.
         networks: names, separated by commas; see :func:`innt_lib.learn.networks.build`.
-        methods: names, separated by commas: of ``learn.methods.METHODS``, or ``nt_once``.
+        methods: names, separated by commas: of ``learn.methods.METHODS``, or ``nt_once``, and for LVAT
+            ``lvat_vae`` or ``lvat_glow``.
         noises: names, separated by commas; see ``neighbors.NEIGHBORS``.
         weights: ``"none"``, ``"imagenet"`` or a checkpoint.
         mu_gaussian, mu_neighborhood: strengths of the two noises (Eq. 7 and 9).
@@ -48,7 +54,14 @@ class Experiment:
         reg_warmup: epochs after those over which the weight of Reg_na grows from 0 to 1.
         tau: weight inside Reg_na (Eq. 5); ``"auto"``: so that Reg_na starts at 0.5.
         lambda_: weight of the clean images (Eq. 14).
-        rotation: augmentation: degrees to either side.
+        rotation, flip: augmentation: degrees to either side, mirroring (of generators too).
+        labels: so many training pictures keep their labels; 0 for all.
+        epsilon_vat, epsilon_vae, epsilon_glow: distance of VAT's neighbours (of pixels in [0, 1]) and of
+            LVAT's (of latents).
+        iterations, direction, entropy, target, levels: of VAT and LVAT, see ``learn.virtual.Virtual``.
+        vae_width, latent_size: channels of the VAE, and numbers in its latents.
+        glow_width, glow_blocks: channels in the couplings of the Glow, and its steps a scale.
+        vae_epochs, glow_epochs, generator_batch: how the generators are trained beforehand.
         seeds: trainings of each cell.
         precision: ``"auto"``: bfloat16 on a GPU, float32 elsewhere; or one of the two.
         train_per_class, test_per_class: at most so many images of a class; 0 for all.
@@ -82,6 +95,23 @@ class Experiment:
     tau: float | str = "auto"
     lambda_: float = 0.7
     rotation: float = 15.0
+    flip: bool = True
+    labels: int = 0
+    epsilon_vat: float = 1.0
+    epsilon_vae: float = 1.0
+    epsilon_glow: float = 1.5
+    iterations: int = 1
+    direction: Direction = "adversarial"
+    entropy: bool = False
+    target: Target = "image"
+    levels: Levels = "separate"
+    vae_width: int = 64
+    latent_size: int = 128
+    glow_width: int = 64
+    glow_blocks: int = 8
+    vae_epochs: int = 30
+    glow_epochs: int = 30
+    generator_batch: int = 64
     seeds: int = 3
     precision: str = "auto"
     train_per_class: int = 0
@@ -98,8 +128,8 @@ class Experiment:
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} (={getattr(self, name)}) must be a number of at least 0")
         for method in _names(self.methods):
-            if method not in METHODS | VARIANTS:
-                known = ", ".join(METHODS | VARIANTS)
+            if method not in (usable := [name for name in METHODS | VARIANTS if name != "lvat"]):
+                known = ", ".join(usable)
                 raise ValueError(f"method (={method!r}) must be one of {known}")
         if self.figures_format not in ("png", "pdf", "svg"):
             raise ValueError(f"figures_format (={self.figures_format!r}) must be png, pdf or svg")
@@ -137,8 +167,35 @@ class Experiment:
     def strengths(self) -> dict[str, float]:
         """Strength by noise."""
         own = {"gaussian": self.mu_gaussian, "neighborhood": self.mu_neighborhood}
-        own |= dict.fromkeys(CORRUPTIONS, float(self.severity))
+        own |= {"vat": self.epsilon_vat, **dict.fromkeys(CORRUPTIONS, float(self.severity))}
         return {name: own.get(name, self.radius) for name in _names(self.noises)}
+
+    def virtual(self) -> dict[str, Virtual]:
+        """Settings of VAT and of LVAT with either generator, by the names of the methods."""
+        names = ("iterations", "direction", "entropy", "target", "levels")
+        shared = {name: getattr(self, name) for name in names}
+        made = {"vat": Virtual(epsilon=self.epsilon_vat, **shared)}
+        for kind in get_args(Kind):
+            epsilon = getattr(self, f"epsilon_{kind}")
+            made[f"lvat_{kind}"] = Virtual(
+                epsilon=epsilon, generator=self.generation(kind), **shared
+            )
+        return made
+
+    def generation(self, kind: Kind) -> Generation:
+        """How a generator is trained beforehand."""
+        return Generation(
+            kind=kind, width=getattr(self, f"{kind}_width"), blocks=self.glow_blocks, latent=self.latent_size,
+            epochs=getattr(self, f"{kind}_epochs"), batch_size=self.generator_batch,
+            rotation=self.rotation, flip=self.flip,
+        )  # fmt: skip
+
+    def generator(self, kind: Kind) -> GeneratorRun:
+        """The run of a generator on the training images."""
+        return GeneratorRun(
+            settings=self.generation(kind), dataset=self.dataset, size=self.size, split=self.split,
+            train_per_class=self.train_per_class,
+        )  # fmt: skip
 
     def grid(self, **changes: Any) -> list[Run]:
         """The runs of every network, method, noise and seed.
@@ -168,14 +225,16 @@ class Experiment:
 
     def _grid(self, tau: float | str) -> list[Run]:
         return runs.grid(
-            self.networks, self.methods, self.strengths, self.seeds, tau=tau, **self._common()
-        )
+            self.networks, self.methods, self.strengths, self.seeds, tau=tau, vat=self.virtual(),
+            **self._common(),
+        )  # fmt: skip
 
     def _common(self) -> dict[str, Any]:
         """What the runs of all cells share."""
         shared = {field.name for field in fields(Run)} & vars(self).keys()
         common = {name: getattr(self, name) for name in shared if name != "tau"}
-        return common | {"precision": pick_precision(self.precision, self.device)}
+        precision = pick_precision(self.precision, self.device)
+        return common | {"precision": precision, "labels": self.labels or None}
 
     def _repr_html_(self) -> str:
         """What a notebook shows: all settings, those that are not the defaults in bold."""
@@ -194,6 +253,8 @@ def _check_kind(name: str, value: Any, default: Any) -> None:
     """Raise ValueError unless a value is of its default's kind; a whole number will do for a number."""
     if name == "tau":
         ok, kind = value == "auto" or _is_number(value), "a number or 'auto'"
+    elif isinstance(default, bool):
+        ok, kind = isinstance(value, bool), "True or False"
     elif isinstance(default, str):
         ok, kind = isinstance(value, str), "a text"
     elif isinstance(default, float):

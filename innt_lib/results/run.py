@@ -12,13 +12,17 @@ from typing import Any
 
 from innt_lib import data
 from innt_lib.learn import networks
+from innt_lib.learn.generation import Generation
 from innt_lib.learn.settings import Settings
+from innt_lib.learn.virtual import Virtual
 from innt_lib.system import paths
 
 # What grids and tables call a method trained in another way than by default.
 VARIANTS: dict[str, dict[str, Any]] = {
     "nt_once": {"method": "nt", "resample": False},
     "innt_scale_free": {"method": "innt", "norm": "unit"},
+    "lvat_vae": {"method": "lvat", "vat": Virtual(generator=Generation(kind="vae"))},
+    "lvat_glow": {"method": "lvat", "vat": Virtual(generator=Generation(kind="glow"))},
 }
 
 
@@ -27,7 +31,7 @@ class Run(Settings):
     """One training: what :class:`Settings` says, of which network, on which data.
 
     Args:
-        dataset: ``"birds"``, ``"cub200"``, ``"cifar10"`` or the path of an image folder.
+        dataset: one of ``data.DATASETS``, or the path of an image folder.
         size: side of the square images in pixels.
         network: one of ``networks.NETWORKS``.
         weights: ``"none"``, ``"imagenet"`` or a checkpoint, see :func:`networks.build`.
@@ -54,6 +58,8 @@ class Run(Settings):
     @property
     def label(self) -> str:
         """What tables call its method: one of ``methods.METHODS`` or of ``VARIANTS``."""
+        if self.objective().smooth and self.vat.generator:
+            return f"{self.method}_{self.vat.generator.kind}"
         for label, fields in VARIANTS.items():
             if all(getattr(self, name) == value for name, value in fields.items()):
                 return label
@@ -69,6 +75,11 @@ class Run(Settings):
         """Readable, with a hash of everything that makes a difference."""
         digest = hashlib.sha256(json.dumps(self.identity).encode()).hexdigest()[:8]
         noise = f"-{self.noise}{self.strength:g}" if self.objective().uses_noise else ""
+        if self.objective().smooth:
+            kind = f"-{self.vat.generator.kind}" if self.vat.generator else ""
+            noise = f"{kind}-{self.vat.epsilon:g}"
+        if self.labels:
+            noise += f"-{self.labels}labels"
         dataset = re.sub(r"[^\w.]+", "_", Path(self.dataset).name)
         network = self.network.replace("/", "_")
         return f"{dataset}{self.size}-{network}-{self.method}{noise}-s{self.seed}-{digest}"

@@ -17,28 +17,30 @@ import hashlib
 import json
 import math
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 from filelock import FileLock
 
 from innt_lib import data
-from innt_lib.learn import networks, training
+from innt_lib.learn import networks, tau, training
 from innt_lib.learn.consistency import foreground_of
 from innt_lib.learn.losses import Norm
 from innt_lib.learn.split import SplitNetwork, check_size
 from innt_lib.learn.training import DivergenceError, train
+from innt_lib.learn.virtual import Virtual
 from innt_lib.neighbors import Neighbor
+from innt_lib.results import generator_runs
 from innt_lib.results.evaluation import VERSION, Reading, evaluate
 from innt_lib.results.run import VARIANTS, Run, load_images
 from innt_lib.system import paths
 from innt_lib.system.environment import device_name, pick_device, versions
-from innt_lib.system.files import sweep, write
+from innt_lib.system.files import check_writable, sweep, write
 from innt_lib.system.progress import progress, unwatched
 
 
@@ -49,6 +51,7 @@ def grid(
     seeds: int,
     *,
     tau: float | str = "auto",
+    vat: Mapping[str, Virtual] = MappingProxyType({}),
     **common: Any,
 ) -> list[Run]:
     """Every cell of an experiment, seed by seed; the baseline appears once, whatever the noises.
@@ -59,6 +62,7 @@ def grid(
         noises: strength by name.
         seeds: how many; they are 0, 1, ...
         tau: of Eq. 5, or ``"auto"``: for each network what :func:`suggest_tau` says.
+        vat: settings of ``"vat"``, ``"lvat_vae"`` and ``"lvat_glow"``, by these names.
         common: further fields of :class:`Run`.
 
     Raises:
@@ -73,6 +77,7 @@ def grid(
         for method in _names(methods):
             for noise, strength in noises.items():
                 fields = common | VARIANTS.get(method, {"method": method})
+                fields |= {"vat": vat[method]} if method in vat else {}
                 run = Run(network=network, noise=noise, strength=strength, **fields)
                 if run.objective().uses_noise:  # NT too: its Reg_na is logged, not trained on
                     run = replace(run, tau=suggest_tau(run) if isinstance(tau, str) else tau)
@@ -83,7 +88,7 @@ def grid(
 
 
 def suggest_tau(run: Run, start: float = 0.5) -> float:
-    """What :func:`innt_lib.learn.training.suggest_tau` says for a run's network and training images."""
+    """What :func:`innt_lib.learn.tau.suggest_tau` says for a run's network and training images."""
     return _suggest_tau(
         run.dataset, run.size, run.network, run.weights, run.batch_size, run.norm, start,
         run.split, run.train_per_class, run.on_bad,
@@ -97,7 +102,7 @@ def _suggest_tau(
 ) -> float:  # fmt: skip
     images = load_images(dataset, size, split, train_per_class, 0, on_bad).train
     built = networks.build(network, len(images.classes), weights)
-    return training.suggest_tau(built, images, batch_size, norm=norm, start=start)
+    return tau.suggest_tau(built, images, batch_size, norm=norm, start=start)
 
 
 def _names(names: str | Sequence[str]) -> Sequence[str]:
@@ -122,11 +127,14 @@ def ensure(runs: Run | Iterable[Run], device: str = "auto") -> None:
     for run in runs:
         _check(run)
     missing = [run for run in runs if not run.finished]
+    for generator in dict.fromkeys(generator_runs.behind(run) for run in missing):
+        if generator is not None:
+            generator_runs.ensure(generator, device)
     for run in runs:
         if run.finished:  # and then killed, before the state was removed
             (run.directory / "state.pt").unlink(missing_ok=True)
     if missing:
-        _check_writable(paths.runs_dir())
+        check_writable(paths.runs_dir())
     diverged = []
     epochs = sum(run.epochs for run in missing)
     if len(missing) > 1 and unwatched():
@@ -219,6 +227,7 @@ def _check(run: Run) -> None:
     images = run.load_data().train
     if run.weighs:
         foreground_of(images.select([0]), run.weighs)
+    generator_runs.labelled_ids(run)  # which cannot always be drawn
     if networks.checkpoint(run.weights):  # which may change between two calls
         networks.build(run.network, len(images.classes), run.weights)
     weights = "imagenet" if run.weights == "imagenet" else "none"
@@ -235,17 +244,6 @@ def _hash(path: Path, changed: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
 
 
-def _check_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise PermissionError(
-            f"{folder}: no results can be written here ({error.strerror})"
-        ) from None
-
-
 @functools.cache
 def _check_network(network: str, weights: str, size: int, images: int, batch_size: int) -> None:
     built = networks.build(network, 2, weights)
@@ -259,12 +257,15 @@ def _train(run: Run, device: str, after_epoch: Callable[[], object]) -> None:
     network = networks.build(run.network, len(splits.train.classes), run.weights, run.seed)
     state = run.directory / "state.pt"
     start = networks.checkpoint(run.weights)
+    made = generator_runs.behind(run)
+    generator = generator_runs.load(made, device) if made else None
     started = time.perf_counter()
     table = train(
         network,
         splits.train,
         run,
         monitor=splits.test,
+        generator=generator,
         device=device,
         state=state,
         label=run.name,
@@ -278,6 +279,8 @@ def _train(run: Run, device: str, after_epoch: Callable[[], object]) -> None:
             "skipped": splits.skipped,
         },
         "start": start and _fingerprint(start),
+        "generator": made and made.name,
+        "labelled": generator_runs.labelled_ids(run),
         "seconds": round(time.perf_counter() - started, 2),
         "collapsed": bool(table["collapsed"].iloc[-1]),
         "device": device_name(pick_device(device)),

@@ -37,6 +37,18 @@ def constants(device: torch.device) -> tuple[Tensor, Tensor]:
     return mean, std
 
 
+def to_pixels(images: Tensor) -> Tensor:
+    """Standardised images `(B, 3, H, W)` in [0, 1], where what they were drawn from lies."""
+    mean, std = (constant.to(images.dtype) / 255 for constant in constants(images.device))
+    return torch.addcmul(mean, images, std)
+
+
+def from_pixels(pixels: Tensor) -> Tensor:
+    """Pixels `(B, 3, H, W)` in [0, 1], standardised; nothing is clipped."""
+    mean, std = (constant.to(pixels.dtype) / 255 for constant in constants(pixels.device))
+    return (pixels - mean) / std
+
+
 @contextmanager
 def evaluating(*parts: object) -> Iterator[None]:
     """Evaluation mode for those parts that are modules; every submodule's own mode afterwards."""

@@ -14,7 +14,8 @@ from innt_lib.learn.networks import build
 from innt_lib.learn.settings import Settings
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.learn.step import Step
-from innt_lib.learn.training import DivergenceError, _Loop, suggest_tau, train
+from innt_lib.learn.tau import suggest_tau
+from innt_lib.learn.training import DivergenceError, _Loop, train
 from innt_lib.neighbors import near_fixed
 from innt_lib.system.environment import pick_device
 from innt_lib.system.tensors import standardise
