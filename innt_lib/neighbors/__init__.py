@@ -2,7 +2,14 @@
 
 from innt_lib.neighbors.attacks import Attack
 from innt_lib.neighbors.corruptions import CORRUPTIONS, Corruption
-from innt_lib.neighbors.near import NEIGHBORS, Neighbor, make_neighbor, near, near_fixed
+from innt_lib.neighbors.near import (
+    NEIGHBORS,
+    Neighbor,
+    at_severity,
+    make_neighbor,
+    near,
+    near_fixed,
+)
 from innt_lib.neighbors.noise import GaussianNoise, NeighborhoodNoise
 
 __all__ = [
@@ -13,6 +20,7 @@ __all__ = [
     "GaussianNoise",
     "Neighbor",
     "NeighborhoodNoise",
+    "at_severity",
     "make_neighbor",
     "near",
     "near_fixed",
