@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 import cases
+import cases_robustness
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
@@ -51,6 +52,8 @@ def main() -> None:
             cases.training(folder), cases.attacks(), cases.weighing(), cases.noises(), cases.imports(),
             cases.evaluations(100, folder), cases.heat_maps(options.images),
             cases.score_cam(options.score_images),
+            cases_robustness.six_cams(min(options.images, 100), options.score_images),
+            cases_robustness.overlap(), cases_robustness.heat(), cases_robustness.corruptions(),
         )  # fmt: skip
         rows = []
         for row in tqdm(measured, desc="benchmarks", unit="row"):

@@ -93,8 +93,8 @@ def test_profiles_expand(path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     said = done.stdout + done.stderr
-    last = yaml.safe_load(path.read_text()).get("only", "reproduction").split("_", 1)[-1]
-    assert last.split("_")[-1] in said or "Nothing to be done" in said
+    about = yaml.safe_load(path.read_text()).get("notebooks", ["06_reproduction"])[-1]
+    assert about.split("_")[-1] in said or "Nothing to be done" in said
 
 
 def test_an_unknown_profile_lists_the_valid_ones():
@@ -116,6 +116,46 @@ def test_paper_profile_is_the_paper():
     assert sorted(profile["figures"].values()) == ["cifar10", "cub200"]
     scratch = yaml.safe_load((ROOT / "workflow/config/paper-scratch.yaml").read_text())
     assert scratch["parameters"] == given | {"weights": "none"}
+
+
+def test_a_profile_may_be_about_one_notebook():
+    """Its figures are that notebook's alone, and its trainings come first."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--summary"]
+    command += ["--configfile", "workflow/config/robustness-birds.yaml"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    made = re.findall(r"^(\S+)\t", done.stdout, re.MULTILINE)
+    published = {
+        Path(name).name for name in made if name.startswith("figures/here/robustness-birds/")
+    }
+    assert published and all(re.match(r"08_|robustness_|fig1\d_", name) for name in published), (
+        published
+    )
+    trained = [name for name in made if name.endswith("training/smallcnn-innt-gaussian.csv")]
+    assert trained == [
+        "runs/notebooks/robustness-birds/robustness-birds/training/smallcnn-innt-gaussian.csv"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("robustness-cub200", "cub200-imagenet"),
+        ("robustness-cifar10", "cifar10"),
+        ("robustness-birds", "demo"),
+    ],
+)
+def test_networks_of_a_robustness_profile_are_those_of_another(one, other):
+    from innt_lib.results.experiment import Experiment
+
+    def names(profile):
+        content = yaml.safe_load((ROOT / f"workflow/config/{profile}.yaml").read_text())
+        fields = Experiment.__dataclass_fields__
+        given = {k: v for k, v in content["parameters"].items() if k in fields} | {"tau": 1.0}
+        (dataset,) = content["figures"].values()
+        return {run.name for run in Experiment(**given, dataset=dataset).grid()}
+
+    assert names(one) < names(other) or names(one) == names(other)
 
 
 def test_birds_from_cifar10_start_where_its_plain_network_ended():
@@ -516,3 +556,31 @@ def test_readme_says_what_the_papers_regime_shows():
         f"fractions: {signs}."
     )
     check_block(ROOT / "README.md", "regime", text)
+
+
+def test_readme_robustness_is_that_of_the_committed_tables():
+    """Of every robustness profile that has been run; `UPDATE=1` writes it into docs/results.md."""
+    from innt_lib.results import robustness
+    from innt_lib.results.robustness_claims import AS_IN_LIBRARY, between_data_sets
+    from innt_lib.results.style import CAM_LABELS
+
+    titles = {"birds": "generated birds", "cifar10": "CIFAR-10", "cub200": "CUB"}
+    verdicts, measures, columns = {}, {}, {}
+    for name, title in titles.items():
+        folder = ROOT / f"figures/robustness-{name}"
+        if not folder.is_dir():
+            continue
+        claims = pd.read_csv(folder / "robustness_claims.csv").set_index("claim")["verdict"]
+        verdicts[f"[{title}](figures/robustness-{name}/robustness_claims.md)"] = claims
+        measures[title] = pd.read_csv(folder / "robustness_by_cam.csv")
+        own = measures[title][~measures[title]["cam"].str.endswith(AS_IN_LIBRARY)]
+        for network, group in robustness.readable(own).groupby("network", sort=False):
+            columns[f"{title}, {network}"] = group.set_index("cam")["rm"].rename(CAM_LABELS)
+    by_cam = pd.DataFrame(columns).reset_index(names="RM").to_markdown(index=False)
+    judged = pd.DataFrame(verdicts)
+    first = next(iter(verdicts.values()))
+    judged = judged.loc[[*first.index, *judged.index.difference(first.index, sort=False)]]
+    judged = judged.fillna("not asked").reset_index(names="claim").to_markdown(index=False)
+    data_sets = between_data_sets(measures)
+    said = f"{data_sets.claim}: {data_sets.verdict} ({data_sets.evidence})."
+    check_block(ROOT / "docs/results.md", "robustness", f"{by_cam}\n\n{judged}\n\n{said}")

@@ -131,10 +131,9 @@ def folders(profile: str) -> list[str]:
 
 def against_committed(folder: str) -> str:
     """A line: which verdicts came out otherwise here than in the committed tables."""
-    name = "reproduction_claims.csv"
-    if not (ROOT / "figures" / folder / name).is_file():
+    here, there = (_verdicts(path / folder) for path in (MADE, ROOT / "figures"))
+    if not there:
         return f"figures/{folder} has no committed verdicts to compare with."
-    here, there = (_verdicts(path / folder / name) for path in (MADE, ROOT / "figures"))
     other = [claim for claim in here if claim in there and here[claim] != there[claim]]
     said = (
         f"{len(here) - len(other)} of {len(here)} verdicts are those committed in figures/{folder}"
@@ -145,9 +144,13 @@ def against_committed(folder: str) -> str:
     return f"{said}; processors differ in the last digits, and so do trained networks:{listed}"
 
 
-def _verdicts(path: Path) -> dict[str, str]:
-    with path.open(newline="") as stream:
-        return {row["claim"]: row["verdict"] for row in csv.DictReader(stream)}
+def _verdicts(folder: Path) -> dict[str, str]:
+    """Verdict by claim, of every table of claims in a folder."""
+    found = {}
+    for path in sorted(folder.glob("*_claims.csv")):
+        with path.open(newline="") as stream:
+            found |= {row["claim"]: row["verdict"] for row in csv.DictReader(stream)}
+    return found
 
 
 def publish(profile: str) -> int:

@@ -81,6 +81,7 @@ def score_cam(
     return Explanation((scores[:, :, None, None] * a).sum(1).relu(), logits)
 
 
+@torch.inference_mode(False)  # where tensors have versions
 @torch.no_grad()
 def ablation_cam(
     activations: Tensor, head: Head, targets: Tensor | None = None, *, chunk: int = CHUNK
@@ -100,18 +101,34 @@ def ablation_cam(
     Returns:
         Raw maps ``(B, h, w)`` and the logits.
     """
+    activations = activations.clone() if activations.is_inference() else activations
     logits = head(activations.clone())
     targets = checked_targets(targets, logits)
     a = wide(activations)
     y = wide(logits).gather(1, targets[:, None])
     scores = y.expand(a.shape[:2]).clone()
-    of_image, of_channel = a.abs().amax((2, 3)).gt(0).nonzero(as_tuple=True)
-    for start in range(0, len(of_image), chunk):
-        rows, channels = of_image[start : start + chunk], of_channel[start : start + chunk]
-        without = activations[rows]
-        without[torch.arange(len(rows), device=rows.device), channels] = 0
-        seen = wide(head(without)).gather(1, targets[rows, None])
-        scores[rows, channels] = seen.squeeze(1).to(scores.dtype)
+    alive = a.abs().amax((2, 3)).gt(0)
+    last = activations.is_contiguous(memory_format=torch.channels_last)
+    copies = torch.empty(
+        (chunk, *activations.shape[1:]), dtype=activations.dtype, device=activations.device,
+        memory_format=torch.channels_last if last else torch.contiguous_format,
+    )  # fmt: skip
+    for i, maps in enumerate(activations):
+        written = -1
+        for channels in alive[i].nonzero().flatten().split(chunk):
+            # Filled once an image: a map is taken out and put back, unless the head wrote on the copies.
+            if copies._version != written:
+                copies.copy_(maps.expand_as(copies))
+            places = torch.arange(len(channels), device=channels.device)
+            copies[places, channels] = 0
+            written = copies._version
+            seen = wide(head(copies[: len(channels)])).gather(
+                1, targets[i].expand(len(channels), 1)
+            )
+            scores[i, channels] = seen.squeeze(1).to(scores.dtype)
+            if copies._version == written:
+                copies[places, channels] = maps[channels]
+                written = copies._version
     weights = (y - scores)[:, :, None, None]
     return Explanation((weights * a).sum(1).relu(), logits)
 

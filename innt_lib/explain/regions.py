@@ -14,6 +14,7 @@ readings of our own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from torch import Tensor
 
 from innt_lib.system.progress import progress
 
+Score = Literal["mean", "sum"]
 # Below this Quickshift finds one or two regions a picture, and there is nothing to rank.
 SIDE = 224
 CHUNK = 64  # pictures whose maps are held enlarged at once
@@ -70,12 +72,25 @@ def regions(images: np.ndarray) -> np.ndarray:
     return found
 
 
-def region_heat(maps: Tensor, regions: np.ndarray) -> Tensor:
-    """Mean heat of every region.
+def grid(count: int, cells: int = 8, side: int = SIDE) -> np.ndarray:
+    """Squares instead of regions, for comparison: ``(count, side, side)`` int16, cells x cells of them.
+
+    Raises:
+        ValueError: cells below 1 or above side.
+    """
+    if not 1 <= cells <= side:
+        raise ValueError(f"cells (={cells}) must lie in 1 to side (={side})")
+    step = np.arange(side, dtype=np.int16) * cells // side
+    return np.broadcast_to(step[:, None] * cells + step, (count, side, side)).astype(np.int16)
+
+
+def region_heat(maps: Tensor, regions: np.ndarray, score: Score = "mean") -> Tensor:
+    """Heat of every region.
 
     Args:
         maps: ``(N, H, W)``, floating point; enlarged (bilinear) to the regions' size if smaller.
         regions: ``(N, H', W')`` integers from 0, as :func:`regions` gives them, H' >= H, W' >= W.
+        score: ``"mean"`` over a region's pixels, or their ``"sum"``, which ranks by area too.
 
     Returns:
         ``(N, M)`` on the maps' device and of their type (at least float32), M being the largest
@@ -84,8 +99,10 @@ def region_heat(maps: Tensor, regions: np.ndarray) -> Tensor:
 
     Raises:
         ValueError: shapes; maps not floating point or larger than the regions; regions not
-            integers or below 0.
+            integers or below 0; unknown score.
     """
+    if score not in get_args(Score):
+        raise ValueError(f"score (={score!r}) must be one of {', '.join(get_args(Score))}")
     if maps.ndim != 3 or not maps.is_floating_point():
         raise ValueError(
             f"maps ({maps.dtype}, of shape {tuple(maps.shape)}) must be floating point (N, H, W)"
@@ -105,7 +122,7 @@ def region_heat(maps: Tensor, regions: np.ndarray) -> Tensor:
     maps = maps if maps.dtype == torch.float64 else maps.float()
     columns = int(regions.max()) + 1 if regions.size else 1
     chunks = [
-        _region_means(maps[i : i + CHUNK], regions[i : i + CHUNK], columns)
+        _region_heat(maps[i : i + CHUNK], regions[i : i + CHUNK], columns, score)
         for i in range(0, len(maps), CHUNK)
     ]
     return torch.cat(chunks) if chunks else maps.new_empty(0, columns)
@@ -165,21 +182,24 @@ def rank_biased_overlap(a: Tensor, b: Tensor, p: float | Sequence[float] = 0.2) 
     return torch.where(m[:, 0] < 2, torch.nan, likeness)
 
 
-def _region_means(maps: Tensor, regions: np.ndarray, columns: int) -> Tensor:
-    flat = maps.amax((1, 2), keepdim=True) == maps.amin((1, 2), keepdim=True)
+def _region_heat(maps: Tensor, regions: np.ndarray, columns: int, score: Score) -> Tensor:
+    flat = maps.amax((1, 2)) == maps.amin((1, 2))
     enlarged = maps
     if maps.shape[1:] != regions.shape[1:]:
         size = regions.shape[1:]
         enlarged = F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
-    of_pixel = torch.from_numpy(regions.astype(np.int64)).to(maps.device).flatten(1)
+    rows = torch.arange(len(maps), device=maps.device)[:, None, None] * columns
+    cell = (torch.from_numpy(regions.astype(np.int64)).to(maps.device) + rows).flatten()
     # In double precision, so that neither the order of the sum nor its length matters.
-    heat = enlarged.flatten(1).double()
-    sums = heat.new_zeros(len(maps), columns).scatter_add_(1, of_pixel, heat)
-    counts = torch.zeros_like(sums).scatter_add_(1, of_pixel, torch.ones_like(heat))
+    sums = torch.bincount(cell, enlarged.flatten().double(), len(maps) * columns)
+    counts = torch.bincount(cell, minlength=len(maps) * columns)
     means = torch.where(
-        flat[:, :, 0], torch.where(counts > 0, maps[:, 0, :1], torch.nan), sums / counts
+        flat.repeat_interleave(columns),
+        maps[:, :1, :1].expand(-1, columns, 1).flatten(),
+        sums / counts,
     )
-    return means.to(maps.dtype)
+    heat = torch.where(counts > 0, means * (counts if score == "sum" else 1), torch.nan)
+    return heat.to(maps.dtype).view(len(maps), columns)
 
 
 def _ranks(heat: Tensor) -> Tensor:

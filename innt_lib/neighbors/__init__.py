@@ -3,7 +3,14 @@
 from innt_lib.neighbors.attacks import Attack
 from innt_lib.neighbors.corruptions import CORRUPTIONS, Corruption
 from innt_lib.neighbors.latent import LVAT
-from innt_lib.neighbors.near import NEIGHBORS, Neighbor, make_neighbor, near, near_fixed
+from innt_lib.neighbors.near import (
+    NEIGHBORS,
+    Neighbor,
+    at_severity,
+    make_neighbor,
+    near,
+    near_fixed,
+)
 from innt_lib.neighbors.noise import GaussianNoise, NeighborhoodNoise
 from innt_lib.neighbors.vat import VAT
 
@@ -17,6 +24,7 @@ __all__ = [
     "GaussianNoise",
     "Neighbor",
     "NeighborhoodNoise",
+    "at_severity",
     "make_neighbor",
     "near",
     "near_fixed",

@@ -54,6 +54,11 @@ class Attack:
         if self.steps < 1:
             raise ValueError(f"steps (={self.steps}) of an attack must be at least 1")
 
+    @property
+    def random(self) -> bool:
+        """Whether it draws, so that another generator gives other images."""
+        return self.steps > 1 if self.random_start is None else self.random_start
+
     def __call__(
         self,
         images: Tensor,
@@ -72,12 +77,9 @@ class Attack:
                 "floating point, (B, 3, H, W)"
             )
         begin = torch.zeros(images.shape, dtype=images.dtype, device=images.device)
-        random = self.steps > 1 if self.random_start is None else self.random_start
-        return (
-            begin.uniform_(-1, 1, generator=generator).mul_(self._radius(images))
-            if random
-            else begin
-        )
+        if not self.random:
+            return begin
+        return begin.uniform_(-1, 1, generator=generator).mul_(self._radius(images))
 
     def search(
         self,

@@ -57,6 +57,21 @@ def make_neighbor(
     raise ValueError(f"noise (={name!r}) must be one of {', '.join(NEIGHBORS)}")
 
 
+def at_severity(name: str, severity: float) -> Neighbor:
+    """A neighbour on the scale from 1 to 5 of the corruptions, so that all can be drawn in one figure.
+
+    The paper's two noises reach the strengths that it uses at 3 (0.15 and 1.0), attacks have a radius
+    of so many 1/255.
+
+    Raises:
+        ValueError: unknown name (the known ones are listed); severity not a whole number from 1 to 5.
+    """
+    if isinstance(severity, bool) or severity not in (1, 2, 3, 4, 5):
+        raise ValueError(f"severity (={severity!r}) must be a whole number from 1 to 5")
+    # Divided last: 0.15 and 1.0 to the last bit at 3.
+    return make_neighbor(name, {"gaussian": 0.15, "neighborhood": 1.0}.get(name, 3) * severity / 3)
+
+
 def near(
     neighbor: Neighbor,
     images: Tensor,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -37,6 +37,7 @@ class GaussianNoise:
 
     strength: float = 0.15
     range: Range = "image"
+    random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check_strength(self.strength)
@@ -74,6 +75,7 @@ class NeighborhoodNoise:
 
     strength: float = 1.0
     form: Form = "multiplicative"
+    random: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check_strength(self.strength)

@@ -127,7 +127,7 @@ class Experiment:
         for name in ("mu_gaussian", "mu_neighborhood", "radius"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} (={getattr(self, name)}) must be a number of at least 0")
-        for method in _names(self.methods):
+        for method in names_of(self.methods):
             if method not in (usable := [name for name in METHODS | VARIANTS if name != "lvat"]):
                 known = ", ".join(usable)
                 raise ValueError(f"method (={method!r}) must be one of {known}")
@@ -161,14 +161,14 @@ class Experiment:
     @property
     def architectures(self) -> list[str]:
         """The networks, one by one."""
-        return _names(self.networks)
+        return names_of(self.networks)
 
     @property
     def strengths(self) -> dict[str, float]:
         """Strength by noise."""
         own = {"gaussian": self.mu_gaussian, "neighborhood": self.mu_neighborhood}
         own |= {"vat": self.epsilon_vat, **dict.fromkeys(CORRUPTIONS, float(self.severity))}
-        return {name: own.get(name, self.radius) for name in _names(self.noises)}
+        return {name: own.get(name, self.radius) for name in names_of(self.noises)}
 
     def virtual(self) -> dict[str, Virtual]:
         """Settings of VAT and of LVAT with either generator, by the names of the methods."""
@@ -245,7 +245,8 @@ class Experiment:
         return f"<div style='max-width: 60em'><small>{' · '.join(said)}</small></div>"
 
 
-def _names(names: str) -> list[str]:
+def names_of(names: str) -> list[str]:
+    """Names separated by commas, one by one."""
     return [name.strip() for name in names.split(",")]
 
 

@@ -15,6 +15,7 @@ from innt_lib.results.comparisons import beside_paper, comparison, variants
 from innt_lib.results.curves import sweep, trade_off
 from innt_lib.results.stats import mean_interval
 from innt_lib.results.style import (
+    CAM_LABELS,
     METHOD_LABELS,
     METRIC_LABELS,
     NOISE_LABELS,
@@ -24,8 +25,8 @@ from innt_lib.results.style import (
 )
 
 __all__ = [
-    "METHOD_LABELS", "METRIC_LABELS", "NOISE_LABELS", "beside_paper", "comparison", "noise_calibration",
-    "png", "save", "sweep", "trade_off", "training_curves", "use_style", "variants",
+    "CAM_LABELS", "METHOD_LABELS", "METRIC_LABELS", "NOISE_LABELS", "beside_paper", "comparison",
+    "noise_calibration", "png", "save", "sweep", "trade_off", "training_curves", "use_style", "variants",
 ]  # fmt: skip
 
 

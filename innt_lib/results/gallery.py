@@ -33,6 +33,7 @@ class Panel:
         caption: short text below.
         correct: colours the caption green or red.
         overlay: opacity of the map; 1 shows it alone.
+        marks: x, y in pixels and a short text written there.
     """
 
     image: np.ndarray
@@ -41,6 +42,7 @@ class Panel:
     caption: str = ""
     correct: bool | None = None
     overlay: float = 0.5
+    marks: tuple[tuple[float, float, str], ...] = ()
 
 
 def panels(
@@ -97,6 +99,9 @@ def _draw(ax: Axes, panel: Panel) -> None:
         frame = Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, lw=1.2, ec="white")
         frame.set_path_effects([_outline()])
         ax.add_patch(frame)
+    for x, y, text in panel.marks:
+        written = ax.text(x, y, text, color="white", fontsize=8, ha="center", va="center")
+        written.set_path_effects([_outline()])
     if panel.caption:
         colour = {None: "#333333", True: "#1a7a3a", False: "#b3261e"}[panel.correct]
         ax.set_xlabel(panel.caption, fontsize=7.5, labelpad=2, color=colour)

@@ -1,7 +1,7 @@
-"""From pairs of maps to the noise robustness of CAMs: measures, intervals and tests.
+"""From pairs of maps to the noise robustness of CAMs: measures, their differences, and intervals.
 
-After the published description (Sarkar et al. 2025), whose statistical tests were not available: those
-here are ours. A pair is the clean map of a picture and the map of a noisy copy; a table of pairs has
+After the published description (Sarkar et al. 2025). A pair is the clean map of a picture and the map
+of a noisy copy; a table of pairs has
 
 * ``picture``: which one, the same in all its pairs;
 * ``rho``: the likeness of the two maps, 0 to 1 (:func:`innt_lib.explain.regions.rank_biased_overlap`);
@@ -10,24 +10,26 @@ here are ours. A pair is the clean map of a picture and the map of a noisy copy;
 * whatever else tells pairs apart, such as ``cam``, ``network``, ``corruption``, ``strength``, ``draw``.
 
 A function's ``by`` names columns whose values make a group; the results begin with them, the others
-are pooled. Every function raises a ValueError for a table without pairs or one of the columns, a
-missing picture, a rho outside [0, 1], and a flipped that is neither true nor false.
+are pooled. Every function, those of :mod:`innt_lib.results.significance` too, raises a ValueError for
+a table without pairs or one of the columns, a missing picture, a rho outside [0, 1], and a flipped
+that is neither true nor false.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from innt_lib.results.stats import holm, paired_images
+from innt_lib.results.claims import FEWEST_SEEDS
+from innt_lib.results.stats import holm, paired_test
 
-Groups = Iterator[tuple[dict[str, object], pd.DataFrame]]
 MEASURES = ("consistency", "responsiveness", "rm", "j")
-RESAMPLES = 1000
+CONTRAST = (
+    "measure", "a", "b", "difference", "low", "high", "pictures", "seeds", "p_images", "p_seeds", "favours",
+)  # fmt: skip
+RESAMPLES = 2000
 # An interval is given if no larger share of the resamples leaves the measure undefined.
 UNDEFINED = 0.05
 
@@ -72,108 +74,98 @@ def robustness(
     if not 0 < confidence < 1:
         raise ValueError(f"confidence (={confidence}) must lie between 0 and 1")
     rows = []
-    for row, group in _groups(pairs, by, *within):
+    for row, group in groups(pairs, by, *within):
         known = group[group["rho"].notna()]
         sums = _sums_of_pictures(known, within)
-        found = _measures(sums.sum(0, keepdims=True), bool(within))[0]
-        drawn = _measures(_resampled(sums, seed), bool(within))
+        found = _measures(sums.sum(0), bool(within))[0]
+        drawn = _measures(_resampled(sums, seed)[:, 0], bool(within))
         for name, value, values in zip(MEASURES, found, drawn.T, strict=True):
-            low = high = np.nan
-            if len(sums) > 1 and np.isnan(values).mean() <= UNDEFINED:
-                low, high = np.nanquantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+            low, high, _ = _spread(values, len(sums), confidence)
             row |= {name: value, f"{name}_low": low, f"{name}_high": high}
-        kept, flipped = sums.sum((0, 2))[[0, 2]].astype(int).tolist()
+        kept, flipped = sums.sum((0, 1, 3))[[0, 2]].astype(int).tolist()
         row |= {"kept": kept, "flipped": flipped, "dropped": len(group) - len(known)}
         rows.append(row | {"pictures": len(sums)})
     return pd.DataFrame(rows)
 
 
-def kept_against_flipped(pairs: pd.DataFrame, by: Sequence[str] = ("strength",)) -> pd.DataFrame:
-    """Is rho lower where the class flipped? One-sided Mann-Whitney U on means over a picture's pairs.
-
-    A picture with both kept and flipped pairs has a mean in either sample; as such means tend to be
-    alike, the test is then rather too cautious than too bold.
-
-    Args:
-        pairs, by: see the module. Without the strength in ``by``, stronger noise, which moves maps
-            and flips classes, passes for an effect of the class.
-
-    Returns:
-        A row a group: ``kept``, ``flipped``: pictures in either sample; ``mean_kept``,
-        ``mean_flipped``; ``cliffs_delta``: 2 U / (kept * flipped) - 1, how much more often a kept
-        picture has the higher rho than a flipped one; ``p``; ``p_holm``, corrected for all rows.
-        NaN where either sample is empty.
-    """
-    rows = []
-    for row, group in _groups(pairs, by):
-        kept, flipped = (_means(group, which) for which in (False, True))
-        u = p = np.nan
-        if meetings := len(kept) * len(flipped):
-            u, p = stats.mannwhitneyu(kept, flipped, alternative="greater")
-        row |= {"kept": len(kept), "flipped": len(flipped)}
-        row |= {"mean_kept": kept.mean(), "mean_flipped": flipped.mean()}
-        rows.append(row | {"cliffs_delta": 2 * u / max(1, meetings) - 1, "p": p})
-    return _corrected(pd.DataFrame(rows))
-
-
-def friedman(
-    pairs: pd.DataFrame, by: Sequence[str] = (), *, of: str = "cam", flipped: bool = False
+def contrasts(
+    pairs: pd.DataFrame,
+    of: str,
+    against: Sequence[tuple[str, str]],
+    measures: Sequence[str] = ("rm",),
+    by: Sequence[str] = (),
+    *,
+    within: Sequence[str] = (),
+    seed: int = 0,
 ) -> pd.DataFrame:
-    """Do CAMs differ at all? Friedman's test over pictures, each with its mean rho for every CAM.
+    """How much more of a measure one level of a column has than another, in every group.
 
-    CAMs of one network are measured on the same copies with the same flips, so that nothing else
-    tells a picture's means apart.
-
-    Args:
-        pairs, by: see the module.
-        of: the column whose values are compared.
-        flipped: means over a picture's flipped pairs (where a low rho is a high responsiveness), not
-            over its kept ones (where a high rho is a high consistency).
-
-    Returns:
-        A row a group: ``levels`` compared; ``pictures`` that have a mean for each; ``statistic``;
-        ``kendalls_w``: how far the pictures agree on the order, 0 to 1; ``p``; ``p_holm``, corrected
-        for all rows. If no picture tells any levels apart, the statistic is 0 and p 1; NaN for fewer
-        than 3 levels or 2 pictures.
-    """
-    rows = []
-    for row, group in _groups(pairs, by, of):
-        values = _means_by_level(group, of, flipped).dropna().to_numpy()
-        n, k = values.shape
-        statistic, p = np.nan, np.nan
-        if k > 2 and n > 1:
-            differ = np.ptp(values, axis=1).any()
-            statistic, p = stats.friedmanchisquare(*values.T) if differ else (0.0, 1.0)
-        row |= {"levels": k, "pictures": n, "statistic": statistic}
-        rows.append(row | {"kendalls_w": statistic / max(1, n * (k - 1)), "p": p})
-    return _corrected(pd.DataFrame(rows))
-
-
-def pairwise(
-    pairs: pd.DataFrame, by: Sequence[str] = (), *, of: str = "cam", flipped: bool = False
-) -> pd.DataFrame:
-    """Which CAMs differ? Wilcoxon's signed-rank test over pictures, for every two CAMs.
+    Both levels are resampled by the same pictures, so that what makes a picture hard for both does not
+    blur their difference. If the pairs have a column ``seed``, the difference is taken for every
+    training of its own, too, and tested over these.
 
     Args:
-        pairs, by, of, flipped: as for :func:`friedman`.
+        pairs, by, within, seed: as for :func:`robustness`.
+        of: the column, such as ``"cam"`` or ``"method"``.
+        against: pairs (a, b) of its values; a group that lacks one of them has no row of it.
+        measures: of ``MEASURES``.
 
     Returns:
-        A row for every two of a group: ``a``, ``b``, in order of appearance; ``difference``: mean of
-        a - b over the ``pictures`` that have both; ``p`` as of :func:`innt_lib.results.stats.paired_images`,
-        two-sided; ``p_holm``, corrected for all rows.
+        ``measure, a, b, difference`` (a - b; NaN where either is unknown), its 95 % interval over
+        pictures ``low, high``, ``pictures``, ``seeds``; ``p_images``: two-sided, twice the smaller share
+        of the resamples on either side of 0; ``p_seeds``: paired t-test, NaN below ``FEWEST_SEEDS``
+        trainings; ``favours``: 1 if a has more, -1 if b has, 0 if neither or unknown. After
+        :func:`corrected` what :func:`innt_lib.results.claims.judge` takes.
     """
     rows = []
-    for row, group in _groups(pairs, by, of):
-        values = _means_by_level(group, of, flipped)
-        for a, b in combinations(values.columns, 2):
-            both = values[[a, b]].dropna()
-            found = {"a": a, "b": b, "difference": (both[a] - both[b]).mean()}
-            p = paired_images(both[a].to_numpy(), both[b].to_numpy())
-            rows.append(row | found | {"pictures": len(both), "p": p})
-    return _corrected(pd.DataFrame(rows, columns=[*by, "a", "b", "difference", "pictures", "p"]))
+    own = ["seed"] if "seed" in pairs else []
+    for row, group in groups(pairs, by, of, *within, *own):
+        for a, b in against:
+            both = group[group[of].isin([a, b]) & group["rho"].notna()]
+            if both[of].nunique() < 2:
+                continue
+            found, drawn, pictures = _difference(both, of, a, within, seed)
+            trained = [part for _, part in both.groupby("seed")] if own else []
+            alone = [_difference(part, of, a, within, None)[0] for part in trained]
+            of_seeds = np.reshape(alone, (-1, len(MEASURES)))
+            for measure in measures:
+                i = MEASURES.index(measure)
+                about = {"measure": measure, "a": a, "b": b, "difference": found[i]}
+                low, high, p = _spread(drawn[:, i], pictures)
+                over = paired_test(of_seeds[:, i], np.zeros(len(of_seeds)))
+                rows.append(row | about | {
+                    "low": low, "high": high, "pictures": pictures, "seeds": over.n, "p_images": p,
+                    "p_seeds": over.p if over.n >= FEWEST_SEEDS else np.nan,
+                    "favours": int(found[i] > 0) - int(found[i] < 0),
+                })  # fmt: skip
+    return pd.DataFrame(rows, columns=[*by, *CONTRAST])
 
 
-def _groups(pairs: pd.DataFrame, by: Sequence[str], *others: str) -> Groups:
+def corrected(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """The same :func:`contrasts`, their p-values after Holm's correction for all rows."""
+    p = {name: holm(comparisons[name].to_numpy(float)) for name in ("p_images", "p_seeds")}
+    return comparisons.assign(**p)
+
+
+def readable(measures: pd.DataFrame) -> pd.DataFrame:
+    """A table of :func:`robustness` for reading: ``0.52 [0.41, 0.63]``, and a dash for what is unknown."""
+
+    def written(value: float, low: float, high: float) -> str:
+        if np.isnan(value):
+            return "-"
+        return f"{value:.2f}" + ("" if np.isnan(low) else f" [{low:.2f}, {high:.2f}]")
+
+    table = measures.copy()
+    for name in MEASURES:
+        bounds = [name, f"{name}_low", f"{name}_high"]
+        table[name] = [written(*row) for row in measures[bounds].to_numpy(float)]
+        table = table.drop(columns=bounds[1:])
+    return table
+
+
+def groups(
+    pairs: pd.DataFrame, by: Sequence[str], *others: str
+) -> Iterator[tuple[dict[str, object], pd.DataFrame]]:
     """The values of ``by`` and the pairs that have them, in order of appearance, after a check."""
     needed = list(dict.fromkeys(["picture", "rho", "flipped", *by, *others]))
     if lacking := [name for name in needed if name not in pairs]:
@@ -193,23 +185,55 @@ def _groups(pairs: pd.DataFrame, by: Sequence[str], *others: str) -> Groups:
         yield dict(zip(by, key, strict=True)), group
 
 
-def _sums_of_pictures(pairs: pd.DataFrame, within: Sequence[str]) -> np.ndarray:
-    """(pictures, 4, strata): kept pairs, their rho, flipped pairs, their 1 - rho."""
+def _sums_of_pictures(
+    pairs: pd.DataFrame, within: Sequence[str], side: np.ndarray | None = None
+) -> np.ndarray:
+    """(pictures, sides, 4, strata): kept pairs, their rho, flipped pairs, their 1 - rho.
+
+    ``side`` numbers the two sides of a comparison, 0 or 1, pair by pair; without it there is one.
+    """
     # Pictures in their own order, so that the order of rows does not matter to the bootstrap.
     picture, pictures = pairs["picture"].factorize(sort=True)
     stratum, strata = np.zeros(len(pairs), dtype=int), 1
     if within:
-        groups = pairs.groupby(list(within), dropna=False, observed=True)
-        stratum, strata = groups.ngroup().to_numpy(), groups.ngroups
+        found = pairs.groupby(list(within), dropna=False, observed=True)
+        stratum, strata = found.ngroup().to_numpy(), found.ngroups
+    sides = 1 if side is None else 2
+    cell = (picture * sides + (0 if side is None else side)) * strata + stratum
     rho, flipped = pairs["rho"].to_numpy(), pairs["flipped"].to_numpy()
     quantities = (~flipped, ~flipped * rho, flipped, flipped * (1 - rho))
-    cell, cells = picture * strata + stratum, len(pictures) * strata
-    sums = [np.bincount(cell, q, cells).reshape(len(pictures), strata) for q in quantities]
-    return np.stack(sums, axis=1)
+    shape = len(pictures), sides, strata
+    sums = [np.bincount(cell, q, np.prod(shape)).reshape(shape) for q in quantities]
+    return np.stack(sums, axis=2)
+
+
+def _difference(
+    pairs: pd.DataFrame, of: str, a: str, within: Sequence[str], seed: int | None
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Of every measure, side a less the other side; the same of resamples; the number of pictures."""
+    sums = _sums_of_pictures(pairs, within, (pairs[of] != a).to_numpy().astype(int))
+    drawn = sums.sum(0, keepdims=True) if seed is None else _resampled(sums, seed)
+    both = [
+        _measures(total[:, side], bool(within))
+        for total in (sums.sum(0, keepdims=True), drawn)
+        for side in (0, 1)
+    ]
+    return (both[0] - both[1])[0], both[2] - both[3], len(sums)
+
+
+def _spread(values: np.ndarray, pictures: int, confidence: float = 0.95) -> tuple[float, ...]:
+    """Interval of resampled values and two-sided p of 0; NaN where too many are undefined."""
+    if pictures < 2 or np.isnan(values).mean() > UNDEFINED:
+        return np.nan, np.nan, np.nan
+    known = values[~np.isnan(values)]
+    low, high = np.quantile(known, [(1 - confidence) / 2, (1 + confidence) / 2])
+    # Never 0: that no resample crossed says no more than that fewer than one would.
+    beyond = 1 + min((known <= 0).sum(), (known >= 0).sum())
+    return float(low), float(high), min(1.0, 2 * beyond / (1 + len(known)))
 
 
 def _resampled(sums: np.ndarray, seed: int) -> np.ndarray:
-    """(RESAMPLES, 4, strata): sums over as many pictures, drawn with replacement."""
+    """(RESAMPLES, sides, 4, strata): sums over as many pictures, drawn with replacement."""
     n, rng = len(sums), np.random.default_rng(seed)
     found = np.zeros((RESAMPLES, *sums.shape[1:]))
     for one in found if n else ():
@@ -230,19 +254,3 @@ def _measures(sums: np.ndarray, stratified: bool) -> np.ndarray:
             for of_strata in (kept_rho / kept, flipped_change / flipped)
         )
     return np.stack([c, r, c * r, c + r - 1], axis=1)
-
-
-def _means(pairs: pd.DataFrame, flipped: bool, *levels: str) -> pd.Series:
-    """Mean rho of each picture (and level) over its kept or its flipped pairs."""
-    counted = pairs[(pairs["flipped"] == flipped) & pairs["rho"].notna()]
-    # Rounded, so that means that are equal but for floating point are ties.
-    return counted.groupby(["picture", *levels], observed=True)["rho"].mean().round(12)
-
-
-def _means_by_level(pairs: pd.DataFrame, of: str, flipped: bool) -> pd.DataFrame:
-    """A row a picture, a column a value of ``of``, in order of appearance."""
-    return _means(pairs, flipped, of).unstack(of).reindex(columns=pairs[of].unique())
-
-
-def _corrected(table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(p_holm=holm(table["p"].to_numpy(float)))

@@ -1,4 +1,4 @@
-"""Figures and sentences of the robustness notebook: tables of pairs and of measures in."""
+"""Figures of the robustness notebook: tables of pairs and of measures in."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ def pair(
 ) -> list[Panel | None]:
     """Six panels of one pair: picture with regions, map, heat of the regions; the same of the copy.
 
+    The three hottest regions, which decide the ranking, bear their ranks.
+
     Args:
         network, images, areas, neighbors: as for :func:`innt_lib.results.pairs.pairs`.
         row: of its table.
@@ -51,9 +53,28 @@ def pair(
         panels += [
             Panel(first.image, caption=text),
             Panel(seen.pictures[0], seen.maps[0], caption=said if noise else ""),
-            Panel(np.zeros((*area[0].shape, 3), np.uint8), warm, caption=rho, overlay=1.0),
+            Panel(
+                np.zeros((*warm.shape, 3), np.uint8),
+                warm,
+                None,
+                rho,
+                None,
+                1.0,
+                _ranks(heat, area[0]),
+            ),
         ]
     return panels
+
+
+def _ranks(heat: np.ndarray, area: np.ndarray) -> tuple[tuple[float, float, str], ...]:
+    """Where to write 1, 2 and 3: at the middle of the hottest regions; nowhere on a flat map."""
+    hottest = np.argsort(-np.nan_to_num(heat, nan=-1), kind="stable")[:3]
+    marks = []
+    for rank, region in enumerate(hottest if np.nanmin(heat) < np.nanmax(heat) else ()):
+        y, x = np.nonzero(area == region)
+        middle = np.argmin((y - y.mean()) ** 2 + (x - x.mean()) ** 2)  # a pixel of its own
+        marks.append((float(x[middle]), float(y[middle]), str(rank + 1)))
+    return tuple(marks)
 
 
 def _outlined(picture: np.ndarray, area: np.ndarray) -> np.ndarray:
@@ -130,38 +151,70 @@ def methods(measures: pd.DataFrame) -> Figure:
     return figure
 
 
+def by_corruption(measures: pd.DataFrame) -> Figure:
+    """Consistency, responsiveness and RM of every CAM under every corruption, as coloured tables.
+
+    Args:
+        measures: of :func:`innt_lib.results.robustness.robustness`, of one network, by ``cam`` and
+            ``corruption``. What is not known is left white.
+    """
+    kinds, cams = measures["corruption"].nunique(), measures["cam"].nunique()
+    figure, axes = plt.subplots(
+        3, 1, figsize=(2.2 + 0.62 * kinds, 0.9 + 3 * (0.35 + 0.27 * cams)), sharex=True
+    )
+    for ax, name in zip(axes, ("consistency", "responsiveness", "rm"), strict=True):
+        table = measures.pivot(index="cam", columns="corruption", values=name)
+        table = table.loc[measures["cam"].unique(), measures["corruption"].unique()]
+        table = table.rename(index=CAM_LABELS, columns=lambda kind: kind.replace("_", "\n"))
+        sns.heatmap(
+            table, ax=ax, vmin=0, vmax=1, cmap="viridis", annot=True, fmt=".2f", linewidths=0.5,
+            annot_kws={"fontsize": 7.5}, cbar=False,
+        )  # fmt: skip
+        ax.set(title={"rm": "RM"}.get(name, name), xlabel="", ylabel="")
+        ax.tick_params(axis="x", rotation=0, length=0)
+        ax.tick_params(axis="y", rotation=0, length=0)
+    return figure
+
+
+def differences(comparisons: pd.DataFrame) -> Figure:
+    """What a training changes, with 95 % intervals over pictures: a panel a measure, a dot a network.
+
+    Args:
+        comparisons: of :func:`innt_lib.results.robustness_claims.trained`.
+    """
+    known = comparisons.dropna(subset="difference")
+    kinds = list(dict.fromkeys(zip(known["a"], known["b"], strict=True)))
+    networks = list(dict.fromkeys(known["network"]))
+    colours = dict(zip(networks, sns.color_palette("colorblind", len(networks)), strict=True))
+    lines = [
+        (pair, network, copies)
+        for pair in kinds
+        for network in networks
+        for copies in ("own", "shared")
+    ]
+    figure, axes = plt.subplots(1, 2, figsize=(8.6, 0.9 + 0.24 * len(lines)), sharey=True)
+    for ax, measure in zip(axes, ("consistency", "responsiveness"), strict=True):
+        ax.axvline(0, color="#444444", lw=0.9)
+        for row in known[known["measure"] == measure].itertuples():
+            line = lines.index(((row.a, row.b), row.network, row.copies))
+            ax.plot([row.low, row.high], [line, line], color=colours[row.network], lw=1.5)
+            ax.plot(
+                row.difference, line, "o", ms=5, color=colours[row.network],
+                mfc="white" if row.copies == "own" else colours[row.network],
+            )  # fmt: skip
+        ax.set(title=measure, xlabel="difference")
+    words = {"own": "own pairs", "shared": "same copies"}
+    names = [
+        f"{METHOD_LABELS[a]} - {METHOD_LABELS[b]}, {network}, {words[copies]}"
+        for (a, b), network, copies in lines
+    ]
+    axes[0].set(yticks=range(len(lines)), yticklabels=names, ylim=(max(1, len(lines)) - 0.5, -0.5))
+    return figure
+
+
 def _below(row: Any, name: str) -> float:
     return float(np.nan_to_num(getattr(row, name) - getattr(row, f"{name}_low")))
 
 
 def _above(row: Any, name: str) -> float:
     return float(np.nan_to_num(getattr(row, f"{name}_high") - getattr(row, name)))
-
-
-def orderings(measures: pd.DataFrame) -> list[str]:
-    """The published orderings as sentences with a verdict, from intervals of RM.
-
-    Args:
-        measures: of :func:`innt_lib.results.robustness.robustness`, of one network, by ``cam``.
-    """
-    ranked = measures["rm"].dropna().sort_values(ascending=False)
-    said = [
-        f"by RM: {', '.join(f'{CAM_LABELS[name]} {value:.2f}' for name, value in ranked.items())}"
-    ]
-    if "gradcam++" in ranked:
-        others = measures.loc[ranked.index.drop("gradcam++")]
-        best = (measures.loc["gradcam++", "rm_low"] > others["rm_high"]).all()
-        beaten = (measures.loc["gradcam++", "rm_high"] < others["rm_low"]).any()
-        said.append(f"Grad-CAM++ is the most robust: {_verdict(best, beaten)}")
-    least = [name for name in ("eigencam", "ablationcam") if name in ranked]
-    if least:
-        low, rest = measures.loc[least], measures.loc[ranked.index.drop(least)]
-        holds = low["rm_high"].max() < rest["rm_low"].min()
-        fails = (low["rm_low"].min() > rest["rm_high"]).any()
-        who = " and ".join(CAM_LABELS[name] for name in least)
-        said.append(f"{who} are the least robust: {_verdict(holds, fails)}")
-    return said
-
-
-def _verdict(holds: bool, fails: bool) -> str:
-    return "holds here" if holds else "does not hold here" if fails else "undecided"

@@ -14,7 +14,7 @@ from PIL import Image
 from skimage.segmentation import quickshift
 from torch import Tensor
 
-from innt_lib.explain.regions import CHUNK, rank_biased_overlap, region_heat, regions
+from innt_lib.explain.regions import CHUNK, grid, rank_biased_overlap, region_heat, regions
 
 NAN = math.nan
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -76,6 +76,16 @@ def test_regions_refuse() -> None:
             regions(images)
 
 
+def test_a_grid_of_squares() -> None:
+    assert grid(1, 2, 4)[0].tolist() == [[0, 0, 1, 1]] * 2 + [[2, 2, 3, 3]] * 2
+    squares = grid(3)
+    assert squares.shape == (3, 224, 224) and squares.dtype == np.int16
+    assert (np.bincount(squares.ravel()) == 3 * 28 * 28).all() and squares.max() == 63
+    for cells in (0, 5):
+        with pytest.raises(ValueError, match=rf"cells \(={cells}\) must lie in 1 to side \(=4\)"):
+            grid(1, cells, 4)
+
+
 # --- their heat ----------------------------------------------------------------------------------
 
 
@@ -86,6 +96,7 @@ def test_region_heat_by_hand(device: str) -> None:
     found = region_heat(maps, areas)
     assert found.device == maps.device
     _close(found, [[0.5, 2, 3], [0, 2, NAN], [0, NAN, 2]])
+    _close(region_heat(maps, areas, "sum"), [[1, 2, 3], [0, 6, NAN], [0, NAN, 6]])
 
 
 def test_region_heat_of_enlarged_maps() -> None:
@@ -168,6 +179,8 @@ def test_region_heat_refuses() -> None:
         region_heat(maps, areas.astype(float))
     with pytest.raises(ValueError, match=r"maps \(of 4 x 4\) must not be larger .*\(of 8 x 3\)"):
         region_heat(maps, areas[:, :, :3])
+    with pytest.raises(ValueError, match=r"score \(='max'\) must be one of mean, sum"):
+        region_heat(maps, areas, "max")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"regions \(with -1\)"):
         region_heat(maps, areas - 1)
 

@@ -5,7 +5,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from innt_lib.neighbors import GaussianNoise, NeighborhoodNoise, make_neighbor, near_fixed
+from innt_lib.neighbors import (
+    GaussianNoise,
+    NeighborhoodNoise,
+    at_severity,
+    make_neighbor,
+    near_fixed,
+)
 
 
 def batch(n=4, size=6, seed=0):
@@ -99,6 +105,28 @@ def test_images_that_are_no_standardised_batch_are_refused(noise):
     ):
         with pytest.raises(ValueError, match="must be standardised: floating point, .B, C, H, W."):
             noise(images)
+
+
+def test_one_scale_for_all_neighbours():
+    assert at_severity("gaussian", 3) == GaussianNoise(0.15)
+    assert at_severity("neighborhood", 3) == NeighborhoodNoise(1.0)
+    assert at_severity("gaussian", 5).strength == pytest.approx(0.25)
+    assert at_severity("shot", 4.0) == make_neighbor("shot", 4)
+    assert at_severity("pgd", 2) == make_neighbor("pgd", 2.0)
+    for severity in (0, 6, 2.5, True, math.nan):
+        for name in ("gaussian", "shot", "fgsm"):
+            with pytest.raises(
+                ValueError, match=r"severity \(=.*\) must be a whole number from 1 to 5"
+            ):
+                at_severity(name, severity)
+    with pytest.raises(ValueError, match=r"noise \(='fog'\) must be one of gaussian, .*shot.*jpeg"):
+        at_severity("fog", 3)
+
+
+def test_which_neighbours_know_chance():
+    known = ("gaussian", "neighborhood", "pgd", "shot", "motion")
+    assert all(at_severity(name, 3).random for name in known)
+    assert not any(at_severity(name, 3).random for name in ("fgsm", "jpeg", "zoom"))
 
 
 def test_unknown_names_list_the_valid_ones():

@@ -11,14 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from innt_lib.results.robustness import (
-    MEASURES,
-    friedman,
-    kept_against_flipped,
-    pairwise,
-    robustness,
-)
-from innt_lib.results.stats import holm, paired_images
+from innt_lib.results.robustness import MEASURES, RESAMPLES, contrasts, readable, robustness
+from innt_lib.results.significance import differing, friedman, kept_against_flipped, pairwise
+from innt_lib.results.stats import holm, paired_images, paired_test
 
 NAN = math.nan
 COLUMNS = ["picture", "strength", "rho", "flipped"]
@@ -170,7 +165,7 @@ def test_intervals_are_those_of_drawing_pictures() -> None:
     rng = np.random.default_rng(0)
     of_picture = [group for _, group in pairs.groupby("picture")]
     drawn = []
-    for _ in range(1000):
+    for _ in range(RESAMPLES):
         copy = pd.concat([of_picture[i] for i in rng.integers(12, size=12)])
         flipped = copy["flipped"]
         drawn.append((copy["rho"][~flipped].mean(), 1 - copy["rho"][flipped].mean()))
@@ -239,6 +234,83 @@ def test_robustness_for_any_pairs(rows: list[tuple]) -> None:
     assert both.isna().all() or ((both > -1e-9) & (both < 1 + 1e-9)).all()
 
 
+# --- differences ---------------------------------------------------------------------------------
+
+
+def test_contrasts_by_hand() -> None:
+    other = HAND.assign(rho=HAND["rho"] / 2)
+    both = pd.concat([HAND.assign(cam="one"), other.assign(cam="two")])
+    found = contrasts(both, "cam", [("one", "two"), ("two", "one"), ("one", "none")], MEASURES)
+    assert found[["a", "b"]].drop_duplicates().to_numpy().tolist() == [
+        ["one", "two"],
+        ["two", "one"],
+    ]
+    own, half = (_one(robustness(t))[list(MEASURES)].astype(float) for t in (HAND, other))
+    assert found["difference"][:4].tolist() == pytest.approx((own - half).tolist())
+    assert found["difference"][4:].tolist() == pytest.approx((half - own).tolist())
+    assert found["favours"].tolist() == [1, -1, 1, 1, -1, 1, -1, -1]
+    assert (found["seeds"] == 0).all() and found["p_seeds"].isna().all()
+    strata = contrasts(both, "cam", [("one", "two")], ["rm"], within=["strength"])
+    a, b = (_one(robustness(t, within=["strength"]))["rm"] for t in (HAND, other))
+    assert _one(strata)["difference"] == pytest.approx(a - b)
+
+
+def test_contrasts_draw_the_same_pictures_for_both() -> None:
+    """Against a plain bootstrap, and far narrower than the intervals of either."""
+    pairs = _cams(15, one=0.0, two=0.1)
+    found = _one(contrasts(pairs, "cam", [("one", "two")], ["consistency"]))
+    rng, drawn = np.random.default_rng(0), []
+    of_picture = [group for _, group in pairs[~pairs["flipped"]].groupby("picture")]
+    for _ in range(RESAMPLES):
+        copy = pd.concat([of_picture[i] for i in rng.integers(15, size=15)])
+        drawn.append(copy.groupby("cam")["rho"].mean())
+    differences = np.array([means["one"] - means["two"] for means in drawn])
+    assert [found["low"], found["high"]] == pytest.approx(np.quantile(differences, [0.025, 0.975]))
+    assert found["p_images"] == pytest.approx(2 / (1 + RESAMPLES))  # no resample crosses 0
+    alone = robustness(pairs, ["cam"])
+    width = (alone["consistency_high"] - alone["consistency_low"]).min()
+    assert found["high"] - found["low"] < width / 3
+
+
+def test_contrasts_hold_for_chance_as_often_as_they_say() -> None:
+    p = [
+        _one(contrasts(_cams(30, one=0.0, two=0.0, noise=seed), "cam", [("one", "two")]))[
+            "p_images"
+        ]
+        for seed in range(100)
+    ]
+    assert np.mean(np.array(p) < 0.2) == pytest.approx(0.2, abs=0.11)
+
+
+def test_contrasts_over_trainings() -> None:
+    parts = [_cams(20, one=0.0, two=0.02 * s, noise=s).assign(seed=s) for s in (1, 2, 3)]
+    pairs = pd.concat(parts)
+    found = _one(contrasts(pairs, "cam", [("one", "two")], ["consistency"]))
+    means = pairs[~pairs["flipped"]].groupby(["seed", "cam"])["rho"].mean().unstack()
+    expected = paired_test(means["one"], means["two"])
+    assert found["seeds"] == 3 and found["p_seeds"] == pytest.approx(expected.p)
+    two = _one(contrasts(pairs[pairs["seed"] < 3], "cam", [("one", "two")]))
+    assert two["seeds"] == 2 and math.isnan(two["p_seeds"])  # two trainings prove nothing
+
+
+def test_contrasts_of_what_is_not_known() -> None:
+    calm = _cams(10, one=0.0, two=0.1).assign(flipped=False)
+    found = contrasts(calm, "cam", [("one", "two")], ["consistency", "rm"]).set_index("measure")
+    assert found.loc["consistency", "favours"] == 1
+    unknown = found.loc["rm"]
+    assert unknown["favours"] == 0 and unknown[["difference", "low", "p_images"]].isna().all()
+    same = _one(contrasts(calm.assign(rho=0.5), "cam", [("one", "two")], ["consistency"]))
+    assert same[["difference", "low", "high", "p_images"]].tolist() == [0, 0, 0, 1]
+    assert contrasts(calm, "cam", [("one", "none")]).empty
+
+
+def test_readable_measures() -> None:
+    found = readable(robustness(HAND[~HAND["flipped"]]))
+    assert found["consistency"].iloc[0].startswith("0.70 [")
+    assert found["rm"].iloc[0] == "-" and found["kept"].iloc[0] == 4
+    assert not [name for name in found if name.endswith(("_low", "_high"))]
+
+
 # --- tests ---------------------------------------------------------------------------------------
 
 
@@ -281,9 +353,9 @@ def test_kept_against_flipped_by_hand() -> None:
     assert _one(kept_against_flipped(pairs.assign(rho=0.5), []))["p"] == 1
 
 
-def _cams(pictures: int, **shift: float) -> pd.DataFrame:
+def _cams(pictures: int, noise: int = 3, **shift: float) -> pd.DataFrame:
     """The same copies and flips for every CAM, the maps of each moved by some more."""
-    pairs, rng = _random(pictures), np.random.default_rng(3)
+    pairs, rng = _random(pictures), np.random.default_rng(noise)
     parts = []
     for cam, amount in shift.items():
         rho = (pairs["rho"] - amount + rng.normal(0, 0.02, len(pairs))).clip(0, 1)
@@ -351,6 +423,12 @@ def test_pairwise_of_other_columns_and_groups() -> None:
     assert pairwise(pairs[pairs["network"] == "one"], of="network").empty
     unknown = _one(pairwise(pairs.assign(flipped=False), of="network", flipped=True))
     assert unknown["pictures"] == 0 and unknown[["difference", "p", "p_holm"]].isna().all()
+
+
+def test_a_sentence_on_what_differs() -> None:
+    found = pairwise(_cams(40, gradcam=0.0, two=0.0, eigencam=0.1))
+    assert differing(found) == "2 of 3 two differ: Grad-CAM > Eigen-CAM, two > Eigen-CAM."
+    assert differing(found[:1]) == "0 of 1 two differ."
 
 
 def test_refuses() -> None:

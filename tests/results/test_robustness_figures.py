@@ -1,41 +1,22 @@
-"""Sentences on the published orderings, and that the figures show the tables they are given."""
+"""The figures of the robustness notebook show the tables that they are given."""
 
 from __future__ import annotations
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import pytest
 
 mpl.use("agg")
 
+from innt_lib.explain.cam import cam  # noqa: E402
+from innt_lib.explain.regions import region_heat  # noqa: E402
 from innt_lib.learn.networks import build  # noqa: E402
 from innt_lib.neighbors import GaussianNoise  # noqa: E402
 from innt_lib.results import robustness_figures  # noqa: E402
 from innt_lib.results.pairs import kept_regions, pairs  # noqa: E402
-
-
-def measures(**intervals: tuple[float, float]) -> pd.DataFrame:
-    names = {"pp": "gradcam++"}
-    return pd.DataFrame({
-        names.get(name, name): {"rm": (low + high) / 2, "rm_low": low, "rm_high": high}
-        for name, (low, high) in intervals.items()
-    }).T  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("intervals", "best", "least"),
-    [
-        ({"pp": (0.6, 0.7), "gradcam": (0.4, 0.5), "eigencam": (0.1, 0.2)}, "holds", "holds"),
-        ({"pp": (0.4, 0.7), "gradcam": (0.45, 0.5), "eigencam": (0.3, 0.46)}, "undecided", "undecided"),
-        ({"pp": (0.1, 0.2), "gradcam": (0.4, 0.5), "eigencam": (0.6, 0.7)}, "does not", "does not"),
-    ],
-)  # fmt: skip
-def test_orderings_are_judged_by_their_intervals(intervals, best, least):
-    ranking, first, last = robustness_figures.orderings(measures(**intervals))
-    assert ranking.startswith("by RM: ")
-    assert first.startswith("Grad-CAM++") and best in first
-    assert last.startswith("Eigen-CAM") and least in last
+from innt_lib.results.robustness import robustness  # noqa: E402
+from innt_lib.results.robustness_claims import trained  # noqa: E402
+from innt_lib.system.tensors import standardise  # noqa: E402
 
 
 def test_a_pair_in_six_panels_and_curves_of_a_table(root, tiny_images):
@@ -46,6 +27,46 @@ def test_a_pair_in_six_panels_and_curves_of_a_table(root, tiny_images):
     panels = robustness_figures.pair(network, tiny_images, areas, kinds, row)
     assert len(panels) == 6 and panels[5].caption == f"rho = {row['rho']:.2f}"
     assert panels[0].image.shape == (224, 224, 3) and (panels[0].image == 255).all(2).any()
+    heat = region_heat(cam("gradcam", network, standardise(tiny_images.tensor())[5:6]), areas[5:6])[
+        0
+    ]
+    x, y, text = panels[2].marks[0]
+    assert text == "1" and areas[5][int(y), int(x)] == int(heat.nan_to_num(-1).argmax())
+    assert len(panels[2].marks) == 3
     ax = robustness_figures.curves(table).axes[0]
     means = table[table["cam"] == "gradcam"].groupby("strength")["similarity"].mean()
     np.testing.assert_allclose(ax.lines[0].get_ydata(), means)
+
+
+def made_up(**columns: object) -> pd.DataFrame:
+    """Pairs of twenty pictures, two strengths, a third of them flipped."""
+    rng = np.random.default_rng(0)
+    index = pd.MultiIndex.from_product([range(20), (1, 2)], names=["picture", "strength"])
+    rows = index.to_frame(index=False).assign(draw=0, seed=0, network="n", corruption="shot")
+    rows["flipped"] = rng.random(40) < 0.33
+    return rows.assign(rho=rng.random(40), cam="gradcam", method="nt").assign(**columns)
+
+
+def test_tables_in_colours_and_differences_as_dots():
+    kinds = [made_up(cam=cam, corruption=kind) for cam in ("gradcam", "eigencam") for kind in "ab"]
+    measures = robustness(pd.concat(kinds), ["network", "cam", "corruption"])
+    axes = robustness_figures.by_corruption(measures).axes
+    shown = [float(text.get_text()) for text in axes[0].texts]
+    np.testing.assert_allclose(shown, measures["consistency"], atol=0.005)
+    assert [text.get_text() for text in axes[0].get_yticklabels()] == ["Grad-CAM", "Eigen-CAM"]
+    base = made_up(method="baseline")
+    found = trained(pd.concat([base, base.assign(method="nt", rho=1.0)]))
+    ax = robustness_figures.differences(found).axes[0]
+    own = found.query("measure == 'consistency' and copies == 'own'").iloc[0]
+    assert own["difference"] in [float(line.get_xdata()[0]) for line in ax.lines]
+    assert [t.get_text() for t in ax.get_yticklabels()] == [
+        "NT - baseline, n, own pairs", "NT - baseline, n, same copies",
+    ]  # fmt: skip
+
+
+def test_figures_of_networks_that_never_change_their_mind():
+    calm = pd.concat([made_up(flipped=False, method=name) for name in ("baseline", "nt")])
+    measures = robustness(calm, ["network", "method", "cam", "corruption"])
+    robustness_figures.methods(measures)
+    robustness_figures.by_corruption(measures[measures["method"] == "nt"])
+    robustness_figures.differences(trained(calm))

@@ -6,7 +6,7 @@ def dataset(wildcards):
 
 
 def trained(wildcards):
-    return [f"{MADE}/{wildcards.folder}/training/{cell}.csv" for cell in CELLS]
+    return [f"{CURVES}/{wildcards.folder}/training/{cell}.csv" for cell in CELLS]
 
 
 def log_of(name):
@@ -32,14 +32,17 @@ rule overview:
 rule train:
     input: notebook="notebooks/02_training.ipynb", library=LIBRARY
     output:
-        results(*(f"training/{{network}}-{{method}}-{{noise}}.{kind}" for kind in ("png", "csv"))),
+        [f"{CURVES}/{{folder}}/training/{{network}}-{{method}}-{{noise}}.{kind}" for kind in ("png", "csv")],
         made("02_training-{network}-{method}-{noise}"),
     params: parameters=PARAMETERS, dataset=dataset, network=lambda wildcards: NETWORKS[wildcards.network]
     log: log_of("02_training-{network}-{method}-{noise}")
     threads: 1
     priority: 1  # what everything else waits for
     resources: gpu=1
-    shell: command(network="{params.network:q}", method="{wildcards.method:q}", noise="{wildcards.noise:q}")
+    shell: command(
+        network="{params.network:q}", method="{wildcards.method:q}", noise="{wildcards.noise:q}",
+        figures_folder=CURVES + "/{wildcards.folder:q}",
+    )
 
 
 rule calibrate:
@@ -119,7 +122,7 @@ rule ablate:
 rule robustness:
     input: trained, notebook="notebooks/08_cam_robustness.ipynb", library=LIBRARY
     output:
-        results("fig12_similarity_by_strength.png", "robustness_by_cam.csv", "robustness_by_method.csv"),
+        results("fig10_corruptions.png", "robustness_by_cam.csv", "robustness_by_method.csv", "robustness_claims.csv"),
         made("08_cam_robustness"),
         executed=results("08_cam_robustness.ipynb"),
     params: parameters=PARAMETERS, dataset=dataset
