@@ -157,7 +157,9 @@ def test_what_training_does_is_judged_both_ways() -> None:
     assert evidence.startswith("n +0.195 [+0.1")
     calm = {v.claim: v for v in joined(trained(pairs.assign(flipped=False)))}
     assert {v.verdict for c, v in calm.items() if "responsive" in c} == {"not measurable here"}
-    assert calm["NT is more consistent than baseline, on the same copies"].verdict.startswith("holds")
+    assert calm["NT is more consistent than baseline, on the same copies"].verdict.startswith(
+        "holds"
+    )
 
 
 def test_methods_that_leave_nothing_to_compare_are_refused() -> None:
