@@ -39,10 +39,7 @@ rule train:
     threads: 1
     priority: 1  # what everything else waits for
     resources: gpu=1
-    shell: command(
-        network="{params.network:q}", method="{wildcards.method:q}", noise="{wildcards.noise:q}",
-        figures_folder=CURVES + "/{wildcards.folder:q}",
-    )
+    shell: command(network="{params.network:q}", method="{wildcards.method:q}", noise="{wildcards.noise:q}", figures_folder=CURVES + "/{wildcards.folder:q}")
 
 
 rule calibrate:
