@@ -14,7 +14,7 @@ from timing import interleaved
 from torch import Tensor
 
 from innt_lib.explain.cam import explain_all
-from innt_lib.explain.gradient_free_cams import CHUNK
+from innt_lib.explain.gradient_free_cams import copies_at_once
 from innt_lib.explain.regions import grid, rank_biased_overlap, region_heat
 from innt_lib.learn import networks
 from innt_lib.neighbors import CORRUPTIONS, Corruption
@@ -32,22 +32,23 @@ DEARER = ("zoom", "defocus")  # allowed to cost more than a forward pass
 def six_cams(count: int, peer_count: int) -> Iterator[Row]:
     """The six CAMs of Sarkar et al. in one call against the passes they need, and pytorch-grad-cam."""
     images = torch.randn(count, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    labels = torch.arange(count) % CLASSES
     for name in ("resnet18", "squeezenet1_1"):
         network = networks.build(name, CLASSES).eval()
         with torch.no_grad():
+            # Of the predicted class: SqueezeNet's head ends in a ReLU, and others may be flat at 0.
+            labels = torch.cat([network(part).argmax(1) for part in images.split(BATCH)])
             maps = torch.cat([network.features(part) for part in images.split(BATCH)])
         alive = int(maps.abs().amax((2, 3)).gt(0).sum())
-        copies = maps[:1].repeat(CHUNK, 1, 1, 1)
+        copies = maps[:1].repeat(copies_at_once(maps), 1, 1, 1)
 
         @torch.no_grad()
         def floor(network=network, copies=copies, alive=alive) -> None:  # type: ignore[no-untyped-def]
             for part in images.split(BATCH):
                 network(part)
-            for start in range(0, alive, CHUNK):
+            for start in range(0, alive, len(copies)):
                 network.head(copies[: alive - start])
 
-        def ours(network=network) -> None:  # type: ignore[no-untyped-def]
+        def ours(network=network, labels=labels) -> None:  # type: ignore[no-untyped-def]
             for part, targets in zip(images.split(BATCH), labels.split(BATCH), strict=True):
                 explain_all(list(SIX), network, part, targets)
 

@@ -17,6 +17,9 @@ Weighting = Literal["probability", "channel_softmax"]
 Sign = Literal["fixed", "as_in_library"]
 CHUNK = 64  # masked images a forward pass of Score-CAM, but on a CPU ...
 CPU_PIXELS = 2**19  # ... no more pixels than this, so that their maps stay in its cache
+CPU_VALUES = (
+    2**21
+)  # the same of Ablation-CAM's copies of A, of which it takes up to CHUNK elsewhere
 
 
 @torch.no_grad()
@@ -84,7 +87,7 @@ def score_cam(
 @torch.inference_mode(False)  # where tensors have versions
 @torch.no_grad()
 def ablation_cam(
-    activations: Tensor, head: Head, targets: Tensor | None = None, *, chunk: int = CHUNK
+    activations: Tensor, head: Head, targets: Tensor | None = None, *, chunk: int | None = None
 ) -> Explanation:
     r"""Ablation-CAM (Desai and Ramaswamy 2020): :math:`w_k = y - y_k`, y_k without map k.
 
@@ -96,7 +99,7 @@ def ablation_cam(
         activations: ``(B, K, h, w)``.
         head: in evaluation mode.
         targets: ``(B,)``, or None for the predicted classes.
-        chunk: ablated copies of A a pass through the head.
+        chunk: ablated copies of A a pass through the head; default: :func:`copies_at_once`.
 
     Returns:
         Raw maps ``(B, h, w)`` and the logits.
@@ -108,29 +111,31 @@ def ablation_cam(
     y = wide(logits).gather(1, targets[:, None])
     scores = y.expand(a.shape[:2]).clone()
     alive = a.abs().amax((2, 3)).gt(0)
-    last = activations.is_contiguous(memory_format=torch.channels_last)
-    copies = torch.empty(
-        (chunk, *activations.shape[1:]), dtype=activations.dtype, device=activations.device,
-        memory_format=torch.channels_last if last else torch.contiguous_format,
-    )  # fmt: skip
-    for i, maps in enumerate(activations):
+    chunk = chunk or copies_at_once(activations)
+    copies = activations.new_empty(chunk, *activations.shape[1:])
+    rows = copies.view(-1, *copies.shape[2:])  # map by map
+    for i, maps in enumerate(activations.contiguous()):
         written = -1
         for channels in alive[i].nonzero().flatten().split(chunk):
             # Filled once an image: a map is taken out and put back, unless the head wrote on the copies.
             if copies._version != written:
                 copies.copy_(maps.expand_as(copies))
-            places = torch.arange(len(channels), device=channels.device)
-            copies[places, channels] = 0
+            out = torch.arange(len(channels), device=channels.device) * len(maps) + channels
+            rows.index_fill_(0, out, 0)
             written = copies._version
-            seen = wide(head(copies[: len(channels)])).gather(
-                1, targets[i].expand(len(channels), 1)
-            )
-            scores[i, channels] = seen.squeeze(1).to(scores.dtype)
+            seen = wide(head(copies[: len(channels)]))[:, targets[i]]
+            scores[i, channels] = seen.to(scores.dtype)
             if copies._version == written:
-                copies[places, channels] = maps[channels]
+                rows.index_copy_(0, out, maps[channels])
                 written = copies._version
     weights = (y - scores)[:, :, None, None]
     return Explanation((weights * a).sum(1).relu(), logits)
+
+
+def copies_at_once(activations: Tensor) -> int:
+    """How many copies of an image's A go through the head in one pass: on a CPU, what its cache holds."""
+    size = activations.shape[1:].numel()
+    return max(1, min(CHUNK, CPU_VALUES // size)) if activations.device.type == "cpu" else CHUNK
 
 
 @torch.no_grad()

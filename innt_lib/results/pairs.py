@@ -14,7 +14,7 @@ from innt_lib.data import ImageSet
 from innt_lib.data.cache import cache_dir
 from innt_lib.explain.cam import check_cams, explain_all
 from innt_lib.explain.metrics import map_similarity
-from innt_lib.explain.regions import Score, rank_biased_overlap, region_heat, regions
+from innt_lib.explain.regions import RegionHeat, Score, rank_biased_overlap, regions
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.neighbors import Neighbor, near_fixed
 from innt_lib.system.files import write
@@ -65,7 +65,7 @@ def pairs(
         explained: the class of the neighbour's map: ``"own"``, predicted on the neighbour, so that an
             explanation may follow a changed mind; ``"clean"``, predicted on the clean picture. That
             of the clean map is always the latter.
-        score: of a region, see :func:`innt_lib.explain.regions.region_heat`.
+        score: of a region, see :class:`innt_lib.explain.regions.RegionHeat`.
         batch_size: pictures at a time.
 
     Returns:
@@ -90,8 +90,8 @@ def pairs(
             labels = torch.from_numpy(part.labels).to(device)
             maps, logits = explain_all(cams, network, clean)
             told = logits.argmax(1)
-            area = areas[start : rows.stop]
-            heat = {name: region_heat(m, area, score) for name, m in maps.items()}
+            of_regions = RegionHeat(areas[start : rows.stop], clean.shape[2:], device)
+            heat = {name: of_regions(m, score) for name, m in maps.items()}
             for (name, strength), neighbor in neighbors.items():
                 for draw in range(draws if neighbor.random else 1):
                     noisy = near_fixed(neighbor, clean, ids, draw, labels, network)
@@ -103,7 +103,7 @@ def pairs(
                         "correct": (told == labels).cpu().numpy(),
                     }  # fmt: skip
                     for cam in cams:
-                        warm = region_heat(other[cam], area, score)
+                        warm = of_regions(other[cam], score)
                         rho = rank_biased_overlap(heat[cam], warm, PERSISTENCE).cpu().numpy()
                         empty = sum((m.amax((1, 2)) == 0).long() for m in (maps[cam], other[cam]))
                         seen = {

@@ -105,15 +105,15 @@ def pairwise(
 
 
 def differing(comparisons: pd.DataFrame) -> str:
-    """A sentence: which two of :func:`pairwise` differ with p < ``LEVEL``, the higher rho first."""
+    """A sentence: which pairs of :func:`pairwise` differ with p < ``LEVEL``, the higher rho first."""
     clear = comparisons[comparisons["p_holm"] < LEVEL]
     found = [
         f"{CAM_LABELS.get(high, high)} > {CAM_LABELS.get(low, low)}"
         for a, b, difference in clear[["a", "b", "difference"]].itertuples(index=False)
         for high, low in [(a, b) if difference > 0 else (b, a)]
     ]
-    counted = f"{len(found)} of {comparisons['p'].notna().sum()} two differ"
-    return f"{counted}: {', '.join(found)}." if found else f"{counted}."
+    counted = f"{len(found)} of {comparisons['p'].notna().sum()} pairs differ"
+    return f"{counted} (the higher rho first): {', '.join(found)}." if found else f"{counted}."
 
 
 def _means(pairs: pd.DataFrame, flipped: bool, *levels: str) -> pd.Series:

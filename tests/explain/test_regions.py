@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -14,7 +15,14 @@ from PIL import Image
 from skimage.segmentation import quickshift
 from torch import Tensor
 
-from innt_lib.explain.regions import CHUNK, grid, rank_biased_overlap, region_heat, regions
+from innt_lib.explain.regions import (
+    CHUNK,
+    RegionHeat,
+    grid,
+    rank_biased_overlap,
+    region_heat,
+    regions,
+)
 
 NAN = math.nan
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -135,6 +143,22 @@ def test_region_heat_of_other_types_and_layouts(tmp_path) -> None:  # type: igno
 
 @settings(max_examples=30, deadline=None)
 @given(
+    st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 9), st.integers(0, 20), st.integers(0, 20)
+)  # fmt: skip
+def test_prepared_heat_is_that_of_the_enlarged_map(seed, h, w, more_h, more_w) -> None:  # type: ignore[no-untyped-def]
+    """Against PyTorch's own enlargement, whatever the sizes."""
+    rng = np.random.default_rng(seed)
+    areas = rng.integers(0, 5, (2, h + more_h, w + more_w))
+    prepared = RegionHeat(areas, (h, w), torch.device("cpu"))
+    for _ in range(2):
+        maps = torch.from_numpy(rng.random((2, h, w)))
+        larger = F.interpolate(maps[:, None], areas.shape[1:], mode="bilinear")[:, 0]
+        _close(prepared(maps), region_heat(larger, areas), 1e-12)
+        _close(prepared(maps, "sum"), region_heat(larger, areas, "sum"), 1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
     arrays(np.float32, (2, 4, 5), elements=st.floats(0, 1, width=32)),
     arrays(np.int16, (2, 4, 5), elements=st.integers(0, 6)),
 )
@@ -173,7 +197,9 @@ def test_region_heat_refuses() -> None:
         region_heat(maps.long(), areas)
     with pytest.raises(ValueError, match=r"maps \(.*of shape \(4, 4\)\) must be floating"):
         region_heat(maps[0], areas)
-    with pytest.raises(ValueError, match=r"regions \(.*\(1, 8, 8\)\).*of the 2 maps"):
+    with pytest.raises(
+        ValueError, match=r"maps \(.*\(2, 4, 4\)\).*4 x 4 for each of the 1 regions"
+    ):
         region_heat(maps, areas[:1])
     with pytest.raises(ValueError, match=r"regions \(float64"):
         region_heat(maps, areas.astype(float))

@@ -427,8 +427,10 @@ def test_pairwise_of_other_columns_and_groups() -> None:
 
 def test_a_sentence_on_what_differs() -> None:
     found = pairwise(_cams(40, gradcam=0.0, two=0.0, eigencam=0.1))
-    assert differing(found) == "2 of 3 two differ: Grad-CAM > Eigen-CAM, two > Eigen-CAM."
-    assert differing(found[:1]) == "0 of 1 two differ."
+    assert differing(found) == (
+        "2 of 3 pairs differ (the higher rho first): Grad-CAM > Eigen-CAM, two > Eigen-CAM."
+    )
+    assert differing(found[:1]) == "0 of 1 pairs differ."
 
 
 def test_refuses() -> None:
