@@ -129,7 +129,6 @@ def histories(cells: Sequence[Cell]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def explained(names: Sequence[str]) -> pd.DataFrame:
-    """A row an arm: what it is called and what it shows."""
-    rows = [{"arm": ARMS[name][0], "what it shows": ARMS[name][2]} for name in names]
-    return pd.DataFrame(rows).set_index("arm")
+def explained(names: Sequence[str]) -> str:
+    """A line an arm: what it is called and what it shows."""
+    return "\n".join(f"{ARMS[name][0]}: {ARMS[name][2]}" for name in names)

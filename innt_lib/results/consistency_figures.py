@@ -97,7 +97,8 @@ def by_set(results: pd.DataFrame, metrics: Sequence[str]) -> Figure:
         for place, arm in enumerate(arms):
             aside = 0.5 * (place - (len(arms) - 1) / 2) / max(1, len(arms))
             part = results[results["method"] == arm]
-            _line(ax, [part.loc[part["noise"] == s, metric] for s in sets], arm, aside)
+            values = [part.loc[part["noise"] == s, metric] for s in sets]
+            _line(ax, values, arm, aside, -100 if metric == "bg_gap" else 0)
         ax.set_xticks(range(len(sets)), [s.removeprefix("bias ") for s in sets])
         ax.set(title=METRIC_LABELS[metric], xlim=(-0.5, len(sets) - 0.5))
         if sets[0].startswith("bias "):
@@ -107,18 +108,19 @@ def by_set(results: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     return figure
 
 
-def _line(ax: Axes, values: Sequence[pd.Series], arm: str, aside: float) -> None:
+def _line(ax: Axes, values: Sequence[pd.Series], arm: str, aside: float, least: float) -> None:
     colour = ARM_COLOURS[arm]
     found = [mean_interval(v.dropna()) for v in values]
     x = np.arange(len(values)) + aside
     ax.plot(x, [i.mean for i in found], "-o", ms=3.5, lw=1.1, color=colour, label=ARM_LABELS[arm])
     for place, interval, single in zip(x, found, values, strict=True):
-        ax.plot([place] * 2, [interval.low, interval.high], "-", lw=1, color=colour, alpha=0.6)
+        ends = np.clip([interval.low, interval.high], least, 100)
+        ax.plot([place] * 2, ends, "-", lw=1, color=colour, alpha=0.6)
         ax.plot([place] * len(single), single, ".", ms=2.5, color=colour, alpha=0.6)
 
 
 def under_attack(results: pd.DataFrame, attacks: Sequence[str]) -> Figure:
-    """Accuracy against the radius of the attack: a panel a kind of attack, a line an arm.
+    """Accuracy against the radius of the attack: a panel a kind, a line an arm, dots single trainings.
 
     Args:
         results: of :func:`innt_lib.results.probing.per_run`, of one set.
@@ -133,17 +135,13 @@ def under_attack(results: pd.DataFrame, attacks: Sequence[str]) -> Figure:
         columns = ["clean_top1", *(name for name in attacks if name.split()[0] == kind)]
         radii = [0.0, *(float(name.split()[1]) for name in columns[1:])]
         for arm, part in results.groupby("method", sort=False):
-            found = [mean_interval(part[column]) for column in columns]
-            ax.plot(radii, [i.mean for i in found], "-o", ms=3, color=ARM_COLOURS[arm],
-                    label=ARM_LABELS[arm])  # fmt: skip
-            low, high = ([getattr(i, end) for i in found] for end in ("low", "high"))
-            ax.fill_between(
-                radii, np.clip(low, 0, 100), np.clip(high, 0, 100),
-                color=ARM_COLOURS[arm], alpha=0.1, lw=0,
-            )  # fmt: skip
-        ax.set(title=kind.upper(), xlabel="radius (1/255)", ylim=(0, 100))
+            colour = ARM_COLOURS[str(arm)]
+            ax.plot(radii, part[columns].T, ".", ms=3, color=colour, alpha=0.5)
+            ax.plot(radii, part[columns].mean(), color=colour, label=ARM_LABELS[str(arm)])
+        ax.set(title=kind.upper(), xlabel="radius (1/255)", ylim=(0, 100), xticks=radii)
     axes[0, 0].set_ylabel("top-1 accuracy (%)")
-    axes[0, -1].legend(fontsize=7)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure
 
 
@@ -157,17 +155,18 @@ def weights_over_epochs(histories: pd.DataFrame) -> Figure:
         "flip_rate": "share of flips", "distance": "mean D", "v": "mean v",
         "effective": "effective share of pictures",
     }  # fmt: skip
-    figure, axes = plt.subplots(1, len(shown), figsize=(2.5 * len(shown), 2.7))
+    figure, axes = plt.subplots(1, len(shown), figsize=(2.5 * len(shown), 3.2))
     for ax, (column, title) in zip(axes, shown.items(), strict=True):
         for arm, part in histories.groupby("arm", sort=False):
             means = part.groupby("epoch")[column].mean().dropna()
             if len(means):
                 ax.plot(means, "-o", ms=2.5, color=ARM_COLOURS[arm], label=ARM_LABELS[arm])
-        ax.set(title=title, xlabel="epoch", ylim=(0, None))
+        ax.set(title=title, xlabel="epoch", ylim=(0, 1.02 if column == "v" else None))
         ax.xaxis.get_major_locator().set_params(integer=True)
     axes[-1].axhline(0.1, color="#444444", lw=0.8, ls=(0, (3, 3)))
     axes[-1].set_ylim(0, 1.02)
-    axes[-1].legend(fontsize=6.5)
+    handles, labels = axes[-1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=6)
     return figure
 
 

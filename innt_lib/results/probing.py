@@ -39,6 +39,7 @@ def measure(
     counterfactuals: Counterfactuals | None = None,
     *,
     attacked: str = "",
+    every: int = 1,
     device: str = "auto",
 ) -> pd.DataFrame:
     """Every test picture of every training, trained and measured now or read from the runs' folders.
@@ -47,6 +48,7 @@ def measure(
         cells: of :func:`innt_lib.results.arms.plan`.
         attacks: by the name of their column, aimed at each network by itself.
         attacked: the set whose networks are attacked, which takes longest; empty: all.
+        every: of so many test pictures one is attacked; the others have NaN there.
         counterfactuals: for biased birds: their test pictures in every way.
 
     Returns:
@@ -68,7 +70,7 @@ def measure(
             "label": test.labels,
         }  # fmt: skip
         wanted = attacks if attacked in ("", cell.set) else {}
-        found = _kept(cell.run, test, wanted, counterfactuals, device)
+        found = _kept(cell.run, test, wanted, counterfactuals, every, device)
         tables.append(pd.DataFrame(about, index=found.index).join(found))
     return pd.concat(tables, ignore_index=True)
 
@@ -78,13 +80,14 @@ def _kept(
     test: ImageSet,
     attacks: Mapping[str, Attack],
     counterfactuals: Counterfactuals | None,
+    every: int,
     device: str,
 ) -> pd.DataFrame:
     paired = counterfactuals and counterfactuals.same.fingerprint
-    what = [VERSION, test.fingerprint, paired, *(f"{k}: {a}" for k, a in attacks.items())]
+    what = [VERSION, test.fingerprint, paired, every, *(f"{k}: {a}" for k, a in attacks.items())]
     path = run.directory / f"probing-{hashlib.sha256(repr(what).encode()).hexdigest()[:8]}.csv"
     if not path.is_file():
-        found = of_network(runs.load(run, device), test, attacks, counterfactuals)
+        found = of_network(runs.load(run, device), test, attacks, counterfactuals, every)
         text = pd.DataFrame(found).to_csv(index=False)
         write(path, lambda stream: stream.write(text.encode()))
     return pd.read_csv(path)
@@ -95,11 +98,13 @@ def of_network(
     test: ImageSet,
     attacks: Mapping[str, Attack],
     counterfactuals: Counterfactuals | None = None,
+    every: int = 1,
 ) -> dict[str, np.ndarray]:
     """The columns of :func:`measure` that one network has: ``(N,)`` each."""
     masks = None if counterfactuals is None else counterfactuals.masks
     parts = [
-        _batch(network, test, rows, attacks, masks) for rows in torch.arange(len(test)).split(BATCH)
+        _batch(network, test, rows, attacks, masks, every)
+        for rows in torch.arange(len(test)).split(BATCH)
     ]
     found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     for kind in ("fgsm", "pgd"):
@@ -119,6 +124,7 @@ def _batch(
     rows: Tensor,
     attacks: Mapping[str, Attack],
     masks: np.ndarray | None,
+    every: int,
 ) -> dict[str, np.ndarray]:
     device = next(network.parameters()).device
     few = test.select(rows.numpy())
@@ -126,9 +132,11 @@ def _batch(
     labels = torch.from_numpy(few.labels).to(device)
     maps, logits = explain("gradcam", network, images)
     found = {"clean_top1": metrics.topk_correct(logits, labels)} | _location(maps, few, rows, masks)
+    some = rows % every == 0
     for name, attack in attacks.items():
-        attacked = near_fixed(attack, images, rows, 0, labels, network)
-        found[name] = _hits(network, attacked, labels)
+        found[name] = torch.full(labels.shape, torch.nan)
+        attacked = near_fixed(attack, images[some], rows[some], 0, labels[some], network)
+        found[name][some] = _hits(network, attacked, labels[some]).cpu()
     noises: tuple[Neighbor, ...] = (GaussianNoise(0.15), NeighborhoodNoise(1.0))
     noisy = [_hits(network, near_fixed(noise, images, rows, 0), labels) for noise in noises]
     found["under_noise"] = torch.stack(noisy).mean(0)
