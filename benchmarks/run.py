@@ -48,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         measured: Iterator[cases.Row] = chain(
-            cases.training(folder), cases.attacks(), cases.noises(), cases.imports(),
+            cases.training(folder), cases.attacks(), cases.virtual(), cases.noises(), cases.imports(),
             cases.evaluations(100, folder), cases.heat_maps(options.images),
             cases.score_cam(options.score_images),
         )  # fmt: skip
