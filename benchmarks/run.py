@@ -49,7 +49,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         measured: Iterator[cases.Row] = chain(
-            cases.training(folder), cases.attacks(), cases.weighing(), cases.noises(), cases.imports(),
+            cases.training(folder), cases.attacks(), cases.weighing(), cases.virtual(),
+            cases.noises(), cases.imports(),
             cases.evaluations(100, folder), cases.heat_maps(options.images),
             cases.score_cam(options.score_images),
             cases_robustness.six_cams(min(options.images, 100), options.score_images),

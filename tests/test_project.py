@@ -73,6 +73,10 @@ def test_notebooks_are_committed_as_run_from_top_to_bottom(path):
 OF_THEIR_OWN = {
     ("07_ablations", "epochs"), ("07_ablations", "seeds"), ("08_cam_robustness", "seeds"),
     ("08_cam_robustness", "cams"), ("09_explanation_consistency", "epochs"),
+    # 10 has pictures of its own, and trains six methods on them.
+    *(("10_latent_neighbors", name) for name in (
+        "dataset", "epochs", "methods", "noises", "pictures", "rotation", "seeds", "batch_size",
+    )),
 }  # fmt: skip
 
 

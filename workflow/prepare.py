@@ -18,6 +18,8 @@ import yaml
 from innt_lib import data  # fmt: skip
 from innt_lib.data import catalogue, download  # fmt: skip
 from innt_lib.learn import networks, training  # fmt: skip
+from innt_lib.learn.generation import build_generator
+from innt_lib.learn.generators import freeze
 from innt_lib.learn.settings import Settings
 from innt_lib.results import paper, runs  # fmt: skip
 from innt_lib.results.experiment import Experiment
@@ -68,11 +70,16 @@ def seconds_a_step(network: str, classes: int, size: int, settings: Settings, de
     names = tuple(map(str, range(classes)))
     random = data.ImageSet("random", pixels, labels, None, names, ids, "random")
     built = networks.build(network, classes)
+    settings = replace(settings, labels=None)  # which changes no duration
+    made = settings.vat.generator if settings.objective().smooth else None
+    generator = freeze(build_generator(made, size)) if made else None
 
     def seconds(steps: int) -> float:
         chosen = random.select(range(steps * settings.batch_size))
         started = time.perf_counter()
-        training.train(built, chosen, settings, device=device, label=f"timing {network}")
+        training.train(
+            built, chosen, settings, generator=generator, device=device, label=f"timing {network}"
+        )
         return time.perf_counter() - started
 
     seconds(few)  # to warm up
@@ -84,8 +91,8 @@ def seconds_a_step(network: str, classes: int, size: int, settings: Settings, de
 def estimate(parameters: dict[str, Any], listing: catalogue.Listing, dataset: str) -> pd.DataFrame:
     """Hours of the trainings of a profile on a data set.
 
-    Those that are finished are left out, unless tau is ``"auto"``, where their names are not known
-    before the images are decoded.
+    Those of generators are not counted; those that are finished neither, unless tau is ``"auto"``, where
+    their names are not known before the images are decoded.
 
     Returns:
         ``network, methods, images a step, trainings, seconds a step, hours``.
@@ -95,22 +102,25 @@ def estimate(parameters: dict[str, Any], listing: catalogue.Listing, dataset: st
     images = training_images(listing, parameters.get("train_per_class", 0))
     rows = []
     # Noise drawn once has a generator for every image, and takes longer.
-    kinds = dict.fromkeys((r.network, r.objective().uses_noise, r.resample) for r in waiting)
-    for network, noisy, resample in kinds:
-        group = [
-            r for r in waiting
-            if (r.network, r.objective().uses_noise, r.resample) == (network, noisy, resample)
-        ]  # fmt: skip
-        run = group[0]
+    for kind in dict.fromkeys(map(_kind, waiting)):
+        group = [run for run in waiting if _kind(run) == kind]
+        run, (network, noisy, *_) = group[0], kind
         seconds = seconds_a_step(
             network, classes, run.size, replace(run, epochs=1), parameters.get("device", "auto")
         )
         steps = sum(r.epochs * (images // r.batch_size) for r in group)
         methods = ", ".join(dict.fromkeys(r.label for r in group))
         trainings = (len(group), seconds, steps * seconds / 3600)
-        rows.append((network, methods, run.batch_size * (1 + noisy), *trainings))
+        twice = noisy or run.objective().smooth
+        rows.append((network, methods, run.batch_size * (1 + twice), *trainings))
     columns = ["network", "methods", "images a step", "trainings", "seconds a step", "hours"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _kind(run: runs.Run) -> tuple[Any, ...]:
+    """What trainings that take equally long have in common."""
+    held = run.label if run.objective().smooth else ""
+    return run.network, run.objective().uses_noise, run.resample, held
 
 
 def _waiting(parameters: dict[str, Any], dataset: str) -> list[runs.Run]:
@@ -120,7 +130,9 @@ def _waiting(parameters: dict[str, Any], dataset: str) -> list[runs.Run]:
     }
     # tau changes no duration.
     tau = parameters["tau"] if parameters["tau"] != "auto" else 2e-3
-    grid = Experiment(**(known | {"dataset": dataset, "tau": tau})).grid()
+    experiment = Experiment(**(known | {"dataset": dataset, "tau": tau}))
+    counts = str(parameters.get("label_counts", experiment.labels)).split(",")
+    grid = [run for count in counts for run in experiment.grid(labels=int(count))]
     return [run for run in grid if parameters["tau"] == "auto" or not run.finished]
 
 

@@ -74,7 +74,8 @@ def train(
         ValueError: batch larger than the training set, or of 1 with batch normalisation; a state
             from another kind of device, other settings (but ``epochs``) or other images; a head
             that changes its maps in place; labels that cannot be drawn; LVAT's generator missing or misfit.
-        DivergenceError: the loss became infinite or NaN; the last state stays.
+        DivergenceError: the loss became infinite or NaN, or most of what LVAT's generator decodes is not
+            finite; the last state stays.
         MemoryError: a step does not fit the GPU.
         OSError: the state could not be written; the last one stays.
     """
@@ -160,6 +161,11 @@ class _Loop:
             )
         self.epoch += 1
         row = dict(zip(self.step.logged, log.double().mean(0).tolist(), strict=True))
+        if row.get("dropped", 0) > 0.5:
+            raise DivergenceError(
+                f"the generator blows up: {100 * row['dropped']:.0f} % of the neighbours of epoch "
+                f"{self.epoch} are not finite, at epsilon {self.settings.vat.epsilon:g}; try a smaller one"
+            )
         if self.step.noise is None:
             held = ("reg",) if self.step.smoothness is None else ()
             row |= dict.fromkeys(("noise", *held, "train_noisy"), math.nan)

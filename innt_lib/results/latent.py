@@ -39,7 +39,7 @@ def search(
     neighbor: VAT,
     *,
     seed: int = 0,
-    radius: np.ndarray | Tensor | None = None,
+    radius: np.ndarray | None = None,
     batch_size: int = 64,
 ) -> tuple[Found, pd.DataFrame]:
     """The neighbour of every picture, found and judged in evaluation mode.
@@ -63,7 +63,7 @@ def search(
     with evaluating(network):
         for places in torch.arange(len(images)).split(batch_size):
             x = standardise(images.tensor()[places].to(device))
-            far = None if radius is None else torch.as_tensor(radius)[places].to(x)
+            far = None if radius is None else torch.tensor(radius)[places].to(x)
             latents = neighbor.encode(x)
             found = neighbor.search(
                 x, network, neighbor.start(x, generator), latents=latents, radius=far

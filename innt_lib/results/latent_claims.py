@@ -62,21 +62,23 @@ def verdicts(
             their maps.
     """
     found = []
-    pairs = list(zip(compared["a"], compared["b"], strict=True))
-    accuracy, maps = (compared["metric"] == name for name in ("clean_top1", "similarity"))
     few, everything = compared["labels"] > 0, compared["labels"] == 0
+
+    def of(a: str, b: str, metric: str) -> pd.Series:
+        return (compared["a"] == a) & (compared["b"] == b) & (compared["metric"] == metric)
+
     for a, b in beats:
-        chosen = accuracy & [pair == (a, b) for pair in pairs]
         for which, text in ((few, "with few labels"), (everything, "with all labels")):
             claim = f"{METHOD_LABELS[a]} beats {METHOD_LABELS[b]} {text}"
-            found.append(judge(claim, compared[chosen & which]))
+            found.append(judge(claim, compared[of(a, b, "clean_top1") & which]))
     for a in dict.fromkeys(adverse["a"]):
         claim = f"{METHOD_LABELS[a]}'s neighbours are more adverse than VAT's at the same distance"
         found.append(judge(claim, adverse[adverse["a"] == a]))
-    for a, b in dict.fromkeys(pair for pair in pairs if pair not in list(beats)):
-        chosen = maps & [pair == (a, b) for pair in pairs]
+    for a, b in dict.fromkeys(zip(compared["a"], compared["b"], strict=True)):
+        if (a, b) in beats:
+            continue
         claim = f"{METHOD_LABELS[a]}'s maps are steadier under noise than {METHOD_LABELS[b]}'s"
-        found.append(judge(claim, compared[chosen]))
+        found.append(judge(claim, compared[of(a, b, "similarity")]))
     return pd.DataFrame([asdict(verdict) for verdict in found])
 
 

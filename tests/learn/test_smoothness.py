@@ -18,7 +18,7 @@ from innt_lib.learn.settings import Settings
 from innt_lib.learn.smoothness import Smoothness, quiet
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.learn.step import Step
-from innt_lib.learn.training import train
+from innt_lib.learn.training import DivergenceError, train
 from innt_lib.learn.virtual import Virtual
 from innt_lib.neighbors.vat import divergence
 from innt_lib.results import generator_runs, runs
@@ -138,6 +138,14 @@ def test_what_is_not_finite_is_dropped_and_counted(tiny_images):
     assert found.dropped == 0.5 and found.divergence.isfinite()
     found.total.backward()
     assert all(p.grad.isfinite().all() for p in held.network.parameters())
+
+
+def test_a_generator_that_blows_up_ends_the_training_with_its_name(tiny_images):
+    settings = lvat(GLOW, epsilon=4.0)
+    generator = made(settings, tiny_images)
+    generator.decode = lambda latents: torch.full((len(latents[0]), 3, 16, 16), math.inf)
+    with pytest.raises(DivergenceError, match="generator blows up: 100 % .* epoch 1 .* epsilon 4;"):
+        train(with_dropout(), tiny_images, settings, generator=generator)
 
 
 # --- the step and the loop ---------------------------------------------------------------------------

@@ -141,3 +141,16 @@ rule consistency:
     threads: 1
     resources: gpu=1
     shell: command(keep="executed")
+
+
+rule latent:
+    input: notebook="notebooks/10_latent_neighbors.ipynb", library=LIBRARY
+    output:
+        results("fig15_generators.png", "fig19_methods.png", "latent_errors.csv", "latent_claims.csv"),
+        made("10_latent_neighbors"),
+        executed=results("10_latent_neighbors.ipynb"),
+    params: parameters=PARAMETERS, dataset=dataset
+    log: log_of("10_latent_neighbors")
+    threads: 1
+    resources: gpu=1
+    shell: command(keep="executed")
