@@ -2,7 +2,7 @@
 "use strict";
 
 const $ = (id) => document.getElementById(`play-${id}`);
-const percent = (p) => `${(100 * p).toFixed(0)} %`;
+const percent = (p) => `${(100 * p).toFixed(0)}\u00a0%`;
 const plain = (name) => name.split(".").pop().replaceAll("_", " ");
 const likeness = (r) => (Number.isNaN(r) ? "none: a map is empty" : r.toFixed(2));
 

@@ -2,7 +2,7 @@
 // PLAY (networks, pictures, colours) and RUNTIME (onnxruntime's parts) are made by workflow/site.
 "use strict";
 
-const Play = { state: { picture: 0, kind: "gaussian", strength: 0.15, seed: 1 }, shown: null, updates: 0 };
+const Play = { state: { picture: 0, kind: "gaussian", strength: 0.15, seed: 1 }, shown: null };
 
 /** What a network says of a picture: A, logits, gradient of the cross-entropy of a class. */
 async function run(network, picture, label) {
@@ -55,7 +55,6 @@ async function update() {
     Page.spent(Play.shown.milliseconds);
   } while (Play.again);
   Play.busy = false;
-  Play.updates++;
   clearTimeout(Play.later);
   Play.later = setTimeout(afterwards, 300); // when the slider rests
 }

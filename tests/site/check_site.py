@@ -18,7 +18,7 @@ from playwright.sync_api import Error, sync_playwright
 ROOT = Path(__file__).resolve().parents[2]
 SITE, SHOTS = ROOT / "build/site", ROOT / "build/screenshots"
 sys.path.insert(0, str(ROOT / "workflow/site"))
-import build  # noqa: E402
+import build_site  # noqa: E402
 
 from innt_lib.explain import cam, metrics  # noqa: E402
 from innt_lib.neighbors import Attack, Corruption  # noqa: E402
@@ -161,7 +161,7 @@ def test_it_looks_as_it_should(page, name, width, scheme):
 
 @pytest.fixture(scope="session")
 def networks():
-    grid, few = build.cast()
+    grid, few = build_site.cast()
     return (
         [runs.load(run, "cpu") for run in grid],
         standardise(few.tensor()),
@@ -176,15 +176,14 @@ def play(page):
     return page
 
 
-def settled(page, more_than=0):
-    page.wait_for_function(f"!Play.busy && Play.updates > {more_than}")
+def settled(page):
+    page.wait_for_function("Play.shown && !Play.busy", polling=50)
 
 
 def change(page, act):
     """Do something to a control; what is shown once it is settled, arrays as lists."""
-    before = page.evaluate("Play.updates")
     act()
-    settled(page, before)
+    settled(page)
     return page.evaluate(
         "JSON.parse(JSON.stringify(Play.shown, (_, v) => v instanceof Float32Array ? [...v] : v))"
     )
@@ -216,7 +215,8 @@ def test_what_play_shows_is_what_pytorch_says(play, networks, kind, strength):
                 assert np.allclose(found["map"], maps.flatten(), atol=1e-3)
                 assert np.allclose(found["chances"], logits.softmax(1)[0], atol=1e-4)
             similarity = metrics.map_similarity(wanted[0].maps, wanted[1].maps)
-            assert look["similarity"] == pytest.approx(float(similarity), abs=1e-3)
+            found = np.nan if look["similarity"] is None else look["similarity"]  # JSON has no NaN
+            assert found == pytest.approx(float(similarity), abs=1e-3, nan_ok=True)
             is_neighbor(kind, strength, clean, near, label, network)
 
 
@@ -245,7 +245,7 @@ def is_neighbor(kind, strength, clean, near, label, network):
         field = (near / clean - 1) / strength
         assert float(field.abs().max()) < 1.01 and abs(float(field.std()) - 3**-0.5) < 0.03
     else:
-        assert torch.equal(near, clean)
+        assert torch.allclose(near, clean, atol=1e-6)
 
 
 def test_the_slider_changes_picture_maps_and_words(play):
@@ -285,11 +285,14 @@ def test_play_by_keyboard_alone(play):
 def test_a_picture_of_ones_own_and_a_file_that_is_none(play, networks):
     models, *_ = networks
     own, bad = ROOT / "figures/birds/fig05_dataset.png", ROOT / "README.md"
-    shown = change(play, lambda: play.set_input_files("#play-file", own))
+    play.set_input_files("#play-file", own)
+    play.wait_for_function(
+        "document.getElementById('play-truth').textContent.includes('no known class')"
+    )
+    shown = change(play, lambda: None)
     for network, look in zip(models, shown["looks"], strict=True):
         picture = torch.tensor(play.evaluate("[...PLAY.pictures.at(-1).pixels]")).view(1, 3, 32, 32)
         assert look["label"] == int(network(picture).argmax())
-    assert "of no known class" in play.text_content("#play-truth")
     play.set_input_files("#play-file", bad)
     play.wait_for_function(
         "document.getElementById('play-status').textContent.includes('README.md is no picture')"

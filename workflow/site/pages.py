@@ -95,7 +95,10 @@ def profile(root: Path, name: str, what: str) -> str:
     """A page with everything in a folder of figures: verdicts first, then pictures and tables."""
     folder = root / "figures" / name
     stems = {path.with_suffix("") for path in found(folder, ("**/*.png", "**/*.md"))}
-    order = sorted(stems, key=lambda stem: (stem.name not in TITLES, len(stem.parts), stem.name))
+    first = {name: place for place, name in enumerate(TITLES)}
+    order = sorted(
+        stems, key=lambda stem: (first.get(stem.name, len(first)), len(stem.parts), stem.name)
+    )
     parts = [f"# {name}", what]
     for stem in order:
         inside = stem.relative_to(folder)
