@@ -5,6 +5,7 @@ Not part of `make test`: it needs `make site` and a Chromium. Screenshots are le
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from playwright.sync_api import Error, sync_playwright
 
@@ -200,10 +202,9 @@ STATES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("kind", "strength"), STATES)
-def test_what_play_shows_is_what_pytorch_says(play, networks, kind, strength):
+def test_what_play_shows_is_what_pytorch_says(play, networks):
     models, images, labels = networks
-    for picture in (0, 7):
+    for picture, (kind, strength) in itertools.product((0, 7), STATES):
         change(play, lambda at=picture: play.locator("#play-pictures label").nth(at).click())
         shown = set_to(play, kind, strength)
         assert shown["state"] == {"picture": picture, "kind": kind, "strength": strength, "seed": 1}
@@ -228,16 +229,17 @@ def is_neighbor(kind, strength, clean, near, label, network):
         assert ((near - wanted).abs() < 1e-5).float().mean() > 0.999  # a gradient of 0 has no sign
     elif kind == "gaussian_blur":
         levels = (near - Corruption(kind, strength)(clean)).mul(std * 255).abs()
-        assert (
-            levels.max() < 1.01 and (levels > 0.01).float().mean() < 0.01
-        )  # rounded the other way
+        rounded_otherwise = (levels > 0.01).float().mean()
+        assert levels.max() < 1.01 and rounded_otherwise < 0.01
     elif kind == "shot":
-        pixels, photons = clean * std + mean, {1: 60, 5: 3}[strength]
+        photons = {1: 60, 5: 3}[strength]
         counts = (near * std + mean) * photons
-        below = counts < photons - 0.5  # clipped above
-        assert ((counts - counts.round()).abs()[below] < photons / 255).all()
-        spread = (near * std + mean - pixels)[below & (pixels < 0.5)]
-        assert abs(float(spread.mean())) < 0.05
+        below = counts < photons - 0.5
+        assert ((counts - counts.round()).abs()[below] < photons / 255).all()  # but for 8 bits
+        k = np.arange(photons)[:, None]  # what is above is clipped to 1
+        chance = scipy.stats.poisson.pmf(k, ((clean * std + mean) * photons).flatten())
+        expected = 1 - ((1 - k / photons) * chance).sum(0)
+        assert abs(float(counts.mean()) / photons - expected.mean()) < 0.04
     elif kind == "gaussian" and strength:
         field = (near - clean) / (strength * (clean.max() - clean.min()))
         assert abs(float(field.mean())) < 0.1 and abs(float(field.std()) - 1) < 0.1
@@ -259,9 +261,7 @@ def test_the_slider_changes_picture_maps_and_words(play):
     assert before[0] == before[4] and before[1:4] == before[5:8]  # the neighbour is the picture
     set_to(play, "gaussian", 0.4)
     after = seen()
-    assert after[:4] == before[:4] and all(
-        a != b for a, b in zip(after[4:], before[4:], strict=True)
-    )
+    assert after[:4] == before[:4] and not set(after[4:]) & set(before[4:])
     play.wait_for_function("document.querySelectorAll('#play-curves svg').length == 2")
     assert "Gaussian noise, 0.4: baseline" in play.text_content("#play-status")
 
@@ -299,21 +299,18 @@ def test_a_picture_of_ones_own_and_a_file_that_is_none(play, networks):
     )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_play_looks_as_it_should(play, width, scheme):
-    play.set_viewport_size(width)
-    play.emulate_media(color_scheme=scheme)
+def test_play_looks_as_it_should(play):
     set_to(play, "gaussian", 0.3)
     play.wait_for_selector("#play-curves svg")
-    shoot(play, f"play-{width['width']}-{scheme}", whole=True)
-    assert play.evaluate("document.scrollingElement.scrollWidth") <= width["width"]
+    for size, scheme in itertools.product((DESKTOP, PHONE), ("light", "dark")):
+        play.set_viewport_size(size)
+        play.emulate_media(color_scheme=scheme)
+        shoot(play, f"play-{size['width']}-{scheme}", whole=True)
+        assert play.evaluate("document.scrollingElement.scrollWidth") <= size["width"]
 
 
 def test_how_long_a_change_takes(play):
     """Printed, not judged: machines differ."""
     for kind, most in (("gaussian", 0.5), ("gaussian_blur", 5), ("fgsm", 15)):
         times = [set_to(play, kind, most * i / 5)["milliseconds"] for i in (1, 2, 3, 4, 5) * 2]
-        print(
-            f"\n{kind}: {np.median(times):.0f} ms a change (median of {len(times)}), {max(times):.0f} at most"
-        )
+        print(f"\n{kind}: {np.median(times):.0f} ms a change, {max(times):.0f} at most")
