@@ -7,7 +7,7 @@ SLURM ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help figures publish prepare paper test test-kills test-slurm fuzz bench notebooks lab clean
+.PHONY: help figures publish prepare paper test test-kills test-slurm fuzz bench notebooks site test-site lab clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,11 +51,19 @@ notebooks: $(READY)  ## execute the notebooks in place, with their defaults, as 
 	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level ERROR "$$notebook" || exit 1; done
 	@$(BIN)/python workflow/strip.py notebooks/*.ipynb
 
+site: $(READY)  ## the web page, with networks to play with, into build/site (opens from there, offline)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[site]'
+	@$(BIN)/python workflow/site/build_site.py
+
+test-site: $(READY)  ## the built site in a real browser (needs Chromium, and says so)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[site]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rP tests/site/check_site.py
+
 lab: $(READY)  ## JupyterLab on the series
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_overview.ipynb
 
 clean:  ## remove trained runs and the environment (data and figures stay)
-	rm -rf runs .venv .snakemake
+	rm -rf runs build .venv .snakemake
 
 $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || { echo "Python 3.11.4 or newer is needed ($(PYTHON) is older); say which: make PYTHON=/path/to/python3.11"; exit 1; }

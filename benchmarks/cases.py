@@ -30,8 +30,8 @@ from innt_lib.learn.settings import Settings
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.learn.step import Step
 from innt_lib.learn.training import _Loop
-from innt_lib.learn.weighing import Weighing
 from innt_lib.learn.virtual import Virtual
+from innt_lib.learn.weighing import Weighing
 from innt_lib.results import evaluation
 from innt_lib.system.environment import pick_device
 from innt_lib.system.tensors import to_pixels

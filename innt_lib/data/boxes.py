@@ -8,7 +8,7 @@ Box = tuple[float, float, float, float]
 
 
 def parse_box(words: list[str], at: str, image: str) -> Box:
-    """Read x, y, width, height; `at` ("file:line") and `image` name the box in an error.
+    """Read x, y, width, height; ``at`` (``file:line``) and ``image`` name the box in an error.
 
     Raises:
         ValueError: not four numbers, one that is not finite, a width or height not positive.
