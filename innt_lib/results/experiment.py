@@ -6,10 +6,8 @@ below, and can be given to any notebook all the same: ``papermill -p lambda_ 0.5
 
 from __future__ import annotations
 
-import ast
-import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -26,6 +24,7 @@ from innt_lib.neighbors.noise import Form, Range
 from innt_lib.neighbors.vat import Direction, Levels
 from innt_lib.results import runs
 from innt_lib.results.generator_runs import GeneratorRun
+from innt_lib.results.parameters import check_kind, names_of, refuse_unknown
 from innt_lib.results.runs import VARIANTS, Run
 from innt_lib.system.environment import pick_device, pick_precision
 
@@ -123,7 +122,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            _check_kind(field.name, getattr(self, field.name), field.default)
+            check_kind(field.name, getattr(self, field.name), field.default)
         for name in ("mu_gaussian", "mu_neighborhood", "radius"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} (={getattr(self, name)}) must be a number of at least 0")
@@ -148,7 +147,7 @@ class Experiment:
                 knows (the nearest name is said); what the class refuses.
         """
         names = [field.name for field in fields(cls)]
-        _refuse_unknown(namespace.get("In", ()), names)
+        refuse_unknown(namespace.get("In", ()), names)
         experiment = cls(**{name: namespace[name] for name in names if name in namespace})
         plt.rcParams["savefig.format"] = experiment.figures_format
         return experiment
@@ -243,61 +242,3 @@ class Experiment:
             f"<b>{k} = {v!r}</b>" if k in changed else f"{k} = {v!r}" for k, v in vars(self).items()
         )
         return f"<div style='max-width: 60em'><small>{' · '.join(said)}</small></div>"
-
-
-def names_of(names: str) -> list[str]:
-    """Names separated by commas, one by one."""
-    return [name.strip() for name in names.split(",")]
-
-
-def _check_kind(name: str, value: Any, default: Any) -> None:
-    """Raise ValueError unless a value is of its default's kind; a whole number will do for a number."""
-    if name == "tau":
-        ok, kind = value == "auto" or _is_number(value), "a number or 'auto'"
-    elif isinstance(default, bool):
-        ok, kind = isinstance(value, bool), "True or False"
-    elif isinstance(default, str):
-        ok, kind = isinstance(value, str), "a text"
-    elif isinstance(default, float):
-        ok, kind = _is_number(value), "a number"
-    else:
-        ok, kind = _is_number(value) and isinstance(value, int), "a whole number"
-    if not ok:
-        hint = " (YAML reads 1e-4 as a text: write 1.0e-4)" if _looks_like_one(value) else ""
-        raise ValueError(f"{name} (={value!r}) must be {kind}{hint}")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _looks_like_one(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and math.isfinite(float(value))
-    except ValueError:
-        return False
-
-
-def _refuse_unknown(cells: Sequence[str], known: Sequence[str]) -> None:
-    """Papermill gives a notebook whatever it is told, in a cell of its own behind the parameters."""
-    given = [i for i, cell in enumerate(cells) if cell.startswith("# Parameters\n")]
-    if not given:
-        return
-    last = given[-1]
-    declared = _assigned(cells[last - 1]) if last else []
-    for name in _assigned(cells[last]):
-        if name not in declared and name not in known:
-            near = difflib.get_close_matches(name, [*declared, *known], 1)
-            hint = f"; is it {near[0]}?" if near else ""
-            raise ValueError(f"this notebook has no parameter {name!r}{hint}")
-
-
-def _assigned(cell: str) -> list[str]:
-    """Names that a cell of plain assignments assigns to."""
-    return [
-        target.id
-        for statement in ast.parse(cell).body
-        if isinstance(statement, ast.Assign)
-        for target in statement.targets
-        if isinstance(target, ast.Name)
-    ]

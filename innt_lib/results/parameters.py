@@ -1,0 +1,67 @@
+"""What a notebook is given: values of the right kind, under names that it knows."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import math
+from collections.abc import Sequence
+from typing import Any
+
+
+def names_of(names: str) -> list[str]:
+    """Names separated by commas, one by one."""
+    return [name.strip() for name in names.split(",")]
+
+
+def check_kind(name: str, value: Any, default: Any) -> None:
+    """Raise ValueError unless a value is of its default's kind; a whole number will do for a number."""
+    if name == "tau":
+        ok, kind = value == "auto" or _is_number(value), "a number or 'auto'"
+    elif isinstance(default, bool):
+        ok, kind = isinstance(value, bool), "True or False"
+    elif isinstance(default, str):
+        ok, kind = isinstance(value, str), "a text"
+    elif isinstance(default, float):
+        ok, kind = _is_number(value), "a number"
+    else:
+        ok, kind = _is_number(value) and isinstance(value, int), "a whole number"
+    if not ok:
+        hint = " (YAML reads 1e-4 as a text: write 1.0e-4)" if _looks_like_one(value) else ""
+        raise ValueError(f"{name} (={value!r}) must be {kind}{hint}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _looks_like_one(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and math.isfinite(float(value))
+    except ValueError:
+        return False
+
+
+def refuse_unknown(cells: Sequence[str], known: Sequence[str]) -> None:
+    """Papermill gives a notebook whatever it is told, in a cell of its own behind the parameters."""
+    given = [i for i, cell in enumerate(cells) if cell.startswith("# Parameters\n")]
+    if not given:
+        return
+    last = given[-1]
+    declared = _assigned(cells[last - 1]) if last else []
+    for name in _assigned(cells[last]):
+        if name not in declared and name not in known:
+            near = difflib.get_close_matches(name, [*declared, *known], 1)
+            hint = f"; is it {near[0]}?" if near else ""
+            raise ValueError(f"this notebook has no parameter {name!r}{hint}")
+
+
+def _assigned(cell: str) -> list[str]:
+    """Names that a cell of plain assignments assigns to."""
+    return [
+        target.id
+        for statement in ast.parse(cell).body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    ]
