@@ -77,6 +77,8 @@ OF_THEIR_OWN = {
     *(("10_latent_neighbors", name) for name in (
         "dataset", "epochs", "methods", "noises", "pictures", "rotation", "seeds", "batch_size",
     )),
+    # 11 has a row for every way to train.
+    *(("11_neighborhoods", name) for name in ("methods", "noises", "seeds")),
 }  # fmt: skip
 
 

@@ -70,9 +70,10 @@ def pairs(
 
     Returns:
         A row a pair and CAM: ``picture`` (position), ``corruption``, ``strength``, ``draw``, ``cam``,
-        ``flipped`` (the prediction changed), ``correct`` (on the clean picture), ``rho`` (rank-biased
-        overlap with p = 0.2), ``rho_0.5``, ``rho_0.9``, ``similarity`` (correlation over pixels; NaN
-        for a flat map), ``empty`` (how many of the two maps are zero everywhere).
+        ``flipped`` (the prediction changed), ``correct`` (on the clean picture), ``right`` (on the
+        neighbour), ``rho`` (rank-biased overlap with p = 0.2), ``rho_0.5``, ``rho_0.9``, ``similarity``
+        (correlation over pixels; NaN for a flat map), ``empty`` (how many of the two maps are zero
+        everywhere).
 
     Raises:
         ValueError: as many areas as images are needed; no images, neighbours or CAMs; unknown CAMs,
@@ -101,6 +102,7 @@ def pairs(
                         "picture": ids.numpy(), "corruption": name, "strength": strength,
                         "draw": draw, "flipped": (says.argmax(1) != told).cpu().numpy(),
                         "correct": (told == labels).cpu().numpy(),
+                        "right": (says.argmax(1) == labels).cpu().numpy(),
                     }  # fmt: skip
                     for cam in cams:
                         warm = of_regions(other[cam], score)

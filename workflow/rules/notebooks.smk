@@ -129,7 +129,7 @@ rule robustness:
     shell: command(keep="executed")
 
 
-# It trains its own arms, and needs none of the grid's cells.
+# This one and those after it train what they need themselves, and none of the grid's cells.
 rule consistency:
     input: notebook="notebooks/09_explanation_consistency.ipynb", library=LIBRARY
     output:
@@ -151,6 +151,19 @@ rule latent:
         executed=results("10_latent_neighbors.ipynb"),
     params: parameters=PARAMETERS, dataset=dataset
     log: log_of("10_latent_neighbors")
+    threads: 1
+    resources: gpu=1
+    shell: command(keep="executed")
+
+
+rule neighborhoods:
+    input: notebook="notebooks/11_neighborhoods.ipynb", library=LIBRARY
+    output:
+        results("fig21_everywhere.png", "fig22_fronts.png", "neighborhoods.csv", "neighborhood_summary.csv"),
+        made("11_neighborhoods"),
+        executed=results("11_neighborhoods.ipynb"),
+    params: parameters=PARAMETERS, dataset=dataset
+    log: log_of("11_neighborhoods")
     threads: 1
     resources: gpu=1
     shell: command(keep="executed")

@@ -1,0 +1,78 @@
+"""Figures of notebook 11: every training in every neighbourhood."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+
+def everywhere(table: pd.DataFrame, measures: Sequence[str]) -> Figure:
+    """A heat-mapped table a measure: a row a training, a column a neighbourhood, a number a cell.
+
+    Args:
+        table: of :func:`innt_lib.results.neighborhoods.cells`.
+        measures: of ``neighborhoods.MEASURES``.
+    """
+    names = list(dict.fromkeys(table["training"]))
+    places = [place for place in dict.fromkeys(table["neighborhood"]) if place != "none"]
+    figure, axes = plt.subplots(
+        len(measures), 1, squeeze=False,
+        figsize=(2.2 + 0.72 * (len(places) + 1), len(measures) * (0.9 + 0.26 * len(names))),
+    )  # fmt: skip
+    for ax, measure in zip(axes[:, 0], measures, strict=True):
+        part = table[table["measure"] == measure]
+        wide = part.pivot(index="training", columns="neighborhood", values="mean").reindex(names)
+        wide = wide.reindex(columns=["none", *places] if measure == "accuracy" else places)
+        factor = 100 if measure == "accuracy" else 1
+        sns.heatmap(
+            factor * wide, ax=ax, annot=True, fmt=".0f" if factor == 100 else ".2f", cmap="cividis",
+            vmin=0, vmax=factor, cbar=False, linewidths=0.5, annot_kws={"size": 7.5},
+        )  # fmt: skip
+        ax.set(xlabel="", ylabel="", title=f"{measure}{' (%)' if factor == 100 else ''}")
+        ax.tick_params(axis="x", rotation=25, labelsize=8)
+        ax.tick_params(axis="y", rotation=0, labelsize=8)
+    return figure
+
+
+def fronts(table: pd.DataFrame) -> Figure:
+    """Accuracy kept against explanation kept: a panel a neighbourhood, a point a training.
+
+    Points on the front, which no training beats in both, are full and joined by a line.
+
+    Args:
+        table: of :func:`innt_lib.results.neighborhoods.front` with its default measures.
+    """
+    places = list(dict.fromkeys(table["neighborhood"]))
+    names = list(dict.fromkeys(table["training"]))
+    colours = dict(zip(names, sns.color_palette("husl", len(names)), strict=True))
+    columns = min(3, len(places))
+    rows = math.ceil(len(places) / columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(3.0 * columns, 2.6 * rows), squeeze=False)
+    for ax, place in zip(axes.flat, places, strict=False):
+        part = table[table["neighborhood"] == place].dropna()
+        best = part[part["front"]].sort_values("accuracy")
+        ax.plot(100 * best["accuracy"], best["similarity"], color="#8c8c8c", lw=1, zorder=0)
+        for row in part.itertuples():
+            ax.plot(
+                100 * row.accuracy, row.similarity, "o", ms=6, color=colours[row.training],
+                mfc=colours[row.training] if row.front else "white",
+            )  # fmt: skip
+        ax.set_title(place, fontsize=9)
+    for ax in axes.flat[len(places) :]:
+        ax.set_visible(False)
+    for ax in axes[-1]:
+        ax.set_xlabel("accuracy (%)")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("map similarity")
+    handles = [
+        plt.Line2D([], [], marker="o", ls="", color=colours[name], label=name) for name in names
+    ]
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=4, fontsize=8, title="on the front: full"
+    )
+    return figure
