@@ -78,7 +78,7 @@ OF_THEIR_OWN = {
         "dataset", "epochs", "methods", "noises", "pictures", "rotation", "seeds", "batch_size",
     )),
     # 11 has a row for every way to train.
-    *(("11_neighborhoods", name) for name in ("methods", "noises", "seeds")),
+    *(("11_neighborhoods", name) for name in ("methods", "noises", "seeds", "vae_epochs")),
 }  # fmt: skip
 
 

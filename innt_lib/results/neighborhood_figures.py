@@ -33,6 +33,8 @@ def everywhere(table: pd.DataFrame, measures: Sequence[str]) -> Figure:
             factor * wide, ax=ax, annot=True, fmt=".0f" if factor == 100 else ".2f", cmap="cividis",
             vmin=0, vmax=factor, cbar=False, linewidths=0.5, annot_kws={"size": 7.5},
         )  # fmt: skip
+        ax.grid(visible=False)
+        ax.set_facecolor("#e6e6e6")  # no flipped pair, or none kept
         ax.set(xlabel="", ylabel="", title=f"{measure}{' (%)' if factor == 100 else ''}")
         ax.tick_params(axis="x", rotation=25, labelsize=8)
         ax.tick_params(axis="y", rotation=0, labelsize=8)

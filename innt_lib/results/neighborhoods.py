@@ -178,7 +178,9 @@ def front(table: pd.DataFrame, x: str = "accuracy", y: str = "similarity") -> pd
         ``neighborhood, training``, both means, ``front`` (bool); a training that lacks one of
         the two is not on it.
     """
-    wide = table.pivot(index=["neighborhood", "training"], columns="measure", values="mean")
+    keys = ["neighborhood", "training"]
+    order = list(dict.fromkeys(table[keys].itertuples(index=False, name=None)))
+    wide = table.pivot(index=keys, columns="measure", values="mean").loc[order]
     wide = wide.reset_index().dropna(subset=[x])
     rows = []
     for place, group in wide.groupby("neighborhood", sort=False):
