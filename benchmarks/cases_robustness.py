@@ -15,7 +15,8 @@ from torch import Tensor
 
 from innt_lib.explain.cam import explain_all
 from innt_lib.explain.gradient_free_cams import copies_at_once
-from innt_lib.explain.regions import grid, rank_biased_overlap, region_heat
+from innt_lib.explain.overlap import rank_biased_overlap
+from innt_lib.explain.regions import grid, region_heat
 from innt_lib.learn import networks
 from innt_lib.neighbors import CORRUPTIONS, Corruption
 
