@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import peers
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from innt_lib.explain.cam import explain_all
 from innt_lib.explain.gradient_free_cams import copies_at_once
-from innt_lib.explain.regions import grid, rank_biased_overlap, region_heat
+from innt_lib.explain.overlap import rank_biased_overlap
+from innt_lib.explain.regions import grid, region_heat
 from innt_lib.learn import networks
 from innt_lib.neighbors import CORRUPTIONS, Corruption
 
@@ -29,10 +30,12 @@ BATCH = 50
 DEARER = ("zoom", "defocus")  # allowed to cost more than a forward pass
 
 
-def six_cams(count: int, peer_count: int) -> Iterator[Row]:
+def six_cams(
+    count: int, peer_count: int, names: Sequence[str] = ("resnet18", "squeezenet1_1")
+) -> Iterator[Row]:
     """The six CAMs of Sarkar et al. in one call against the passes they need, and pytorch-grad-cam."""
     images = torch.randn(count, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    for name in ("resnet18", "squeezenet1_1"):
+    for name in names:
         network = networks.build(name, CLASSES).eval()
         with torch.no_grad():
             # Of the predicted class: SqueezeNet's head ends in a ReLU, and others may be flat at 0.

@@ -103,6 +103,9 @@ def ablation_cam(
 
     Returns:
         Raw maps ``(B, h, w)`` and the logits.
+
+    Raises:
+        ValueError: as ``explain``; chunk below 1.
     """
     activations = activations.clone() if activations.is_inference() else activations
     logits = head(activations.clone())
@@ -111,7 +114,9 @@ def ablation_cam(
     y = wide(logits).gather(1, targets[:, None])
     scores = y.expand(a.shape[:2]).clone()
     alive = a.abs().amax((2, 3)).gt(0)
-    chunk = chunk or copies_at_once(activations)
+    chunk = copies_at_once(activations) if chunk is None else chunk
+    if chunk < 1:
+        raise ValueError(f"chunk (={chunk}) must be at least 1")
     copies = activations.new_empty(chunk, *activations.shape[1:])
     rows = copies.view(-1, *copies.shape[2:])  # map by map
     for i, maps in enumerate(activations.contiguous()):

@@ -14,7 +14,8 @@ from innt_lib.data import ImageSet
 from innt_lib.data.cache import cache_dir
 from innt_lib.explain.cam import check_cams, explain_all
 from innt_lib.explain.metrics import map_similarity
-from innt_lib.explain.regions import RegionHeat, Score, rank_biased_overlap, regions
+from innt_lib.explain.overlap import rank_biased_overlap
+from innt_lib.explain.regions import RegionHeat, Score, regions
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.neighbors import Neighbor, near_fixed
 from innt_lib.system.files import write

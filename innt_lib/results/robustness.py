@@ -4,7 +4,7 @@ After the published description (Sarkar et al. 2025). A pair is the clean map of
 of a noisy copy; a table of pairs has
 
 * ``picture``: which one, the same in all its pairs;
-* ``rho``: the likeness of the two maps, 0 to 1 (:func:`innt_lib.explain.regions.rank_biased_overlap`);
+* ``rho``: the likeness of the two maps, 0 to 1 (:func:`innt_lib.explain.overlap.rank_biased_overlap`);
   NaN where it cannot be known: such pairs are left out;
 * ``flipped``: whether the noise changed the predicted class (a "flipped" pair; else a "kept" one);
 * whatever else tells pairs apart, such as ``cam``, ``network``, ``corruption``, ``strength``, ``draw``.

@@ -80,7 +80,8 @@ def readings(pairs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     found = {"default": pairs}
     for p in PERSISTENCE[1:]:
         found[f"p = {p:g}"] = pairs.assign(rho=pairs[f"rho_{p:g}"])
-    found["correct pictures only"] = pairs[pairs["correct"]]
+    if pairs["correct"].any():
+        found["correct pictures only"] = pairs[pairs["correct"]]
     # One stratum of all.
     found["pooled over strengths"] = pairs.assign(corruption="all", strength=0)
     for name in ("gradcam++", "eigencam"):
@@ -97,7 +98,6 @@ def under(readings: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     columns = {
         name: {verdict.claim: verdict.verdict for verdict in published(pairs)}
         for name, pairs in readings.items()
-        if len(pairs)
     }
     return pd.DataFrame(columns).rename_axis("claim").reset_index()
 

@@ -49,19 +49,12 @@ def pair(
         first = seen.picture(0) if noise else Panel(_outlined(seen.pictures[0], area[0]))
         text = f"{kind[0]} {kind[1]:g}" if noise else said
         rho = f"rho = {row['rho']:.2f}" if noise else ""
+        black = np.zeros((*area[0].shape, 3), np.uint8)
         warm = heat[area[0]] / max(float(np.nanmax(heat)), 1e-12)
         panels += [
             Panel(first.image, caption=text),
             Panel(seen.pictures[0], seen.maps[0], caption=said if noise else ""),
-            Panel(
-                np.zeros((*warm.shape, 3), np.uint8),
-                warm,
-                None,
-                rho,
-                None,
-                1.0,
-                _ranks(heat, area[0]),
-            ),
+            Panel(black, warm, caption=rho, overlay=1.0, marks=_ranks(heat, area[0])),
         ]
     return panels
 

@@ -219,6 +219,26 @@ def test_ablation_cam_by_hand_and_in_any_chunks() -> None:
         found = ablation_cam(a, head, torch.tensor([0]), chunk=chunk)
         assert found.maps.tolist() == [[[8.0, 16.0]]]  # weights 2, 4 and 0
     assert not ablation_cam(a, head, torch.tensor([1])).maps.any()
+    with pytest.raises(ValueError, match=r"chunk \(=0\) must be at least 1"):
+        ablation_cam(a, head, chunk=0)
+
+
+def test_ablation_cam_survives_heads_that_write_on_its_copies() -> None:
+    """One filling serves all chunks of an image, unless the head changes it: nothing may remain."""
+    torch.manual_seed(0)
+    a, targets = torch.randn(2, 9, 4, 5), torch.tensor([0, 2])
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(180, 3))
+    for chunk in (1, 4, 64):
+        found = ablation_cam(a, lambda x: linear(x.sub_(0.3).exp_()), targets, chunk=chunk).maps
+        expected = ablation_cam(a, lambda x: linear((x - 0.3).exp()), targets, chunk=chunk).maps
+        assert torch.equal(found, expected)
+        one_by_one = []
+        for k in range(9):
+            without = a.clone()
+            without[:, k] = 0
+            lost = linear((a - 0.3).exp()) - linear((without - 0.3).exp())
+            one_by_one.append(lost.gather(1, targets[:, None])[..., None] * a[:, k])
+        torch.testing.assert_close(found, sum(one_by_one).relu(), atol=1e-4, rtol=1e-4)
 
 
 @given(st.integers(0, 10**6), st.sampled_from([(3, 5, 7), (40, 2, 3)]))

@@ -15,11 +15,11 @@ from PIL import Image
 from skimage.segmentation import quickshift
 from torch import Tensor
 
+from innt_lib.explain.overlap import rank_biased_overlap
 from innt_lib.explain.regions import (
     CHUNK,
     RegionHeat,
     grid,
-    rank_biased_overlap,
     region_heat,
     regions,
 )

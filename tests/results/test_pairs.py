@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from innt_lib.explain.cam import cam
-from innt_lib.explain.regions import grid, rank_biased_overlap, region_heat
+from innt_lib.explain.overlap import rank_biased_overlap
+from innt_lib.explain.regions import grid, region_heat
 from innt_lib.learn.networks import build
 from innt_lib.neighbors import Attack, Corruption, GaussianNoise, near_fixed
 from innt_lib.results.pairs import kept_regions, pairs

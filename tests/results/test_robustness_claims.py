@@ -98,6 +98,7 @@ def test_readings_exchange_what_they_say() -> None:
         "default", "p = 0.5", "p = 0.9", "correct pictures only", "pooled over strengths",
         "Grad-CAM++ as in the library", "Eigen-CAM as in the library",
     ]  # fmt: skip
+    assert "correct pictures only" not in readings(pairs.assign(correct=False))
     assert (found["p = 0.9"]["rho"] == 0.5).all()
     assert (found["correct pictures only"]["picture"] % 2 == 0).all()
     by_cam = ["cam"]
