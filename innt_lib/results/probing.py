@@ -16,7 +16,7 @@ from scipy import stats
 from torch import Tensor
 
 from innt_lib.data import ImageSet
-from innt_lib.data.biased import Counterfactuals
+from innt_lib.data.biased import Counterfactuals, conflicting
 from innt_lib.explain import metrics
 from innt_lib.explain.cam import explain
 from innt_lib.learn.split import SplitNetwork
@@ -189,7 +189,8 @@ def per_run(images: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         ``run, network, noise, method, seed, collapsed`` and the measures of :func:`measure`;
-        ``worst_group``: the lowest accuracy of a species on its own or on the other backgrounds.
+        ``worst_group``: the lowest accuracy of a species, on its own background (``mixed_same``)
+        or on the others (``mixed_rand``).
     """
     keys = ["run", "network", "noise", "method", "seed"]
     values = images.columns.difference([*keys, "collapsed", "image", "label", "background"])
@@ -198,9 +199,10 @@ def per_run(images: pd.DataFrame) -> pd.DataFrame:
         row = dict(zip(keys, key, strict=True)) | {"collapsed": bool(group["collapsed"].any())}
         row |= {name: 100 * group[name].mean() for name in values}
         if "background" in group:
-            own = group["background"] == group["label"]
-            rand = group["mixed_rand"].groupby([group["label"], own]).mean()
-            row["worst_group"] = 100 * rand.min()
+            odd = group[conflicting(group["label"].to_numpy(), group["background"].to_numpy())]
+            own = group.groupby("label")["mixed_same"].mean()
+            others = odd.groupby("label")["mixed_rand"].mean()
+            row["worst_group"] = 100 * min(own.min(), others.min())
         rows.append(row)
     return pd.DataFrame(rows)
 
