@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,7 +20,7 @@ from innt_lib.neighbors.vat import VAT, divergence
 from innt_lib.results.gallery import Panel, displayable, panels
 from innt_lib.results.latent import search
 from innt_lib.results.stats import mean_interval
-from innt_lib.results.style import METHOD_COLOURS, METHOD_LABELS
+from innt_lib.results.style import CAM_LABELS, METHOD_COLOURS, METHOD_LABELS
 from innt_lib.system.tensors import from_pixels, standardise, to_pixels
 
 
@@ -105,7 +106,7 @@ def neighbours(
         far = "" if first else f"distance {float(apart.norm()):.1f}"
         rows[1].append(None if first else Panel(displayable(difference)[0], caption=far))
         rows[2].append(Panel(displayable(image)[0], seen.maps[0].cpu().numpy()))
-    labels = ["seen", f"difference\nx {enlarged:g}", cam]
+    labels = ["seen", f"difference\nx {enlarged:g}", CAM_LABELS[cam]]
     return panels(rows, list(shown), labels, side=1.25)
 
 
@@ -183,7 +184,8 @@ def by_labels(results: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
     )
     apart = 0.8 / len(methods)
     for ax, (column, text) in zip(axes[0], columns.items(), strict=True):
-        for (method, count), group in results.groupby(["method", "labels"], sort=False):
+        for method, count in product(methods, counts):
+            group = results[(results["method"] == method) & (results["labels"] == count)]
             place = counts.index(count) + apart * (methods.index(method) - (len(methods) - 1) / 2)
             found, colour = mean_interval(group[column]), METHOD_COLOURS[method]
             ax.plot(
@@ -204,7 +206,7 @@ def by_labels(results: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
 
 
 def around_table(measured: pd.DataFrame) -> pd.DataFrame:
-    """Means and intervals over pictures at r = 0, random and adversarial, in words of two or three digits.
+    """Means and intervals over pictures at r = 0, random and adversarial, as they are read.
 
     Args:
         measured: of :func:`innt_lib.results.latent.around`.
@@ -215,7 +217,7 @@ def around_table(measured: pd.DataFrame) -> pd.DataFrame:
         kl = mean_interval(good["kl"].to_numpy())
         rows.append({
             "neighbour": METHOD_LABELS.get(str(name), name), "r": way,
-            "KL": f"{kl.mean:.3g} [{kl.low:.3g}, {kl.high:.3g}]",
+            "KL": f"{kl.mean:.3f} [{kl.low:.3f}, {kl.high:.3f}]",
             "flipped": f"{100 * good['flipped'].mean():.0f} %",
             "distance": round(float(np.mean(good["distance"])), 2),
             "dropped": int((~group["usable"]).sum()),
