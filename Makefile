@@ -56,6 +56,7 @@ site: $(READY)  ## the web page, with networks to play with, into build/site (op
 	@$(BIN)/python workflow/site/build_site.py
 
 test-site: $(READY)  ## the built site in a real browser (needs Chromium, and says so)
+	@test -f build/site/index.html || { echo "build/site is not there: make site"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[site]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rP tests/site/check_site.py
 

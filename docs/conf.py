@@ -14,6 +14,7 @@ nb_merge_streams = True
 # Nothing comes from elsewhere: widgets are pictures of themselves, equations are drawn by our copy.
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}
 mathjax_path = "mathjax/tex-svg.js"
+mathjax3_config = {"svg": {"scale": 0.92}}
 
 myst_enable_extensions = ["amsmath", "dollarmath"]
 myst_heading_anchors = 4

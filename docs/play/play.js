@@ -120,7 +120,6 @@ async function start() {
     picture.pixels = standardised(bytes, 3);
   }
   Page.build();
-  await update();
 }
 
 document.addEventListener("DOMContentLoaded", () =>

@@ -35,8 +35,6 @@ MATHS = "[...document.querySelectorAll('.math')]"
 
 @pytest.fixture(scope="session")
 def browser():
-    if not PAGES:
-        pytest.exit("build/site is not there: make site", returncode=1)
     with sync_playwright() as playwright:
         installed = next(filter(None, map(shutil.which, BROWSERS)), None)
         try:  # Playwright's own if none is installed
@@ -44,7 +42,7 @@ def browser():
         except Error as error:
             pytest.exit(
                 f"no browser to test in: install Chromium (apt-get install chromium) or let Playwright do it "
-                f"({sys.executable} -m playwright install chromium)\n{error}",
+                f"({sys.executable} -m playwright install chromium); {str(error).splitlines()[0]}",
                 returncode=1,
             )
         yield chromium

@@ -36,6 +36,11 @@ def lay_out(root: Path, source: Path) -> None:
         for cell in notebook["cells"]:
             if cell["cell_type"] == "markdown":
                 cell["source"] = relink("".join(cell["source"]), path, root, source)
+        if (
+            path.parent.parent.name == "figures"
+        ):  # one of many copies: its title says of which profile
+            first = notebook["cells"][0]
+            first["source"] = first["source"].replace("# ", f"# {path.parent.name}: ", 1)
         write(source / path.relative_to(root), json.dumps(notebook))
     write(source / "figures/index.md", results(root, source))
     write(source / "reference/index.md", reference(root, source))
