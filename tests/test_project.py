@@ -577,7 +577,7 @@ def test_readme_robustness_is_that_of_the_committed_tables():
         if not folder.is_dir():
             continue
         claims = pd.read_csv(folder / "robustness_claims.csv").set_index("claim")["verdict"]
-        verdicts[f"[{title}](figures/robustness-{name}/robustness_claims.md)"] = claims
+        verdicts[f"[{title}](../figures/robustness-{name}/robustness_claims.md)"] = claims
         measures[title] = pd.read_csv(folder / "robustness_by_cam.csv")
         own = measures[title][~measures[title]["cam"].str.endswith(AS_IN_LIBRARY)]
         for network, group in robustness.readable(own).groupby("network", sort=False):
