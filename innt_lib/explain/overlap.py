@@ -65,7 +65,8 @@ def rank_biased_overlap(a: Tensor, b: Tensor, p: float | Sequence[float] = 0.2) 
 def _ranks(heat: Tensor) -> Tensor:
     """0 for the hottest; of equals the lower number first; NaN last."""
     order = heat.nan_to_num(-torch.inf).argsort(dim=1, descending=True, stable=True)
-    return order.argsort(dim=1)
+    places = torch.arange(heat.shape[1], device=heat.device).expand_as(order)
+    return torch.empty_like(order).scatter_(1, order, places)  # the inverse permutation
 
 
 def _flat(heat: Tensor) -> Tensor:
