@@ -51,13 +51,6 @@ METHODS: dict[str, Method] = {
         weights=lambda lambda_: (1.0, 0.0),
         ignores=_PLAIN,
     ),
-    "consistency": Method(
-        "v CE(clean), v = 1 - explanation consistency (Wu et al. 2024)",
-        neighbor=False,
-        weights=lambda lambda_: (1.0, 0.0),
-        weigh=Weighing(),
-        ignores=_PLAIN,
-    ),
     "nt": Method(
         "CE(clean) + CE(noise): noise training (Eq. 12)", ignores=("lambda_", "tau", "norm")
     ),
@@ -71,6 +64,13 @@ METHODS: dict[str, Method] = {
     ),
     "innt": Method(
         "lambda CE(clean) + (1 - lambda) CE(noise) + Reg_na (Eq. 14)", weights=_shared, held=True
+    ),
+    "consistency": Method(
+        "v CE(clean), v = 1 - explanation consistency (Wu et al. 2024)",
+        neighbor=False,
+        weights=lambda lambda_: (1.0, 0.0),
+        weigh=Weighing(),
+        ignores=_PLAIN,
     ),
 }
 
