@@ -494,7 +494,8 @@ def test_an_image_that_is_missing(home: Path) -> None:
 
 
 def test_unknown_data_set_and_missing_folders(home: Path) -> None:
-    with pytest.raises(ValueError, match="'cub': choose birds, digits, cub200, cifar10, svhn, or give the path"):
+    known = "birds, digits, cub200, cifar10, svhn"
+    with pytest.raises(ValueError, match=f"'cub': choose {known}, or give the path"):
         load("cub", 8)
     for name in ("cub200", "cifar10"):
         with pytest.raises(FileNotFoundError, match=f"python -m innt_lib.data.download {name}"):
