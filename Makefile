@@ -53,7 +53,7 @@ notebooks: $(READY)  ## execute the notebooks in place, with their defaults, as 
 
 site: $(READY)  ## the web page, with networks to play with, into build/site (opens from there, offline)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[site]'
-	@$(BIN)/python workflow/site/build_site.py
+	OMP_NUM_THREADS=1 $(BIN)/python workflow/site/build_site.py
 
 test-site: $(READY)  ## the built site in a real browser (needs Chromium, and says so)
 	@test -f build/site/index.html || { echo "build/site is not there: make site"; exit 1; }
