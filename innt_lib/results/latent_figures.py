@@ -170,7 +170,7 @@ def against_distance(means: pd.DataFrame) -> Figure:
 
 
 def by_labels(results: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
-    """A panel a column, by number of labels, methods side by side: dots are trainings, bars intervals.
+    """A panel a column, by number of labels, methods side by side: a small dot a training, bars intervals.
 
     Args:
         results: a row a training: ``method``, ``labels`` (how they are written, in order) and the columns.
@@ -188,9 +188,8 @@ def by_labels(results: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
             group = results[(results["method"] == method) & (results["labels"] == count)]
             place = counts.index(count) + apart * (methods.index(method) - (len(methods) - 1) / 2)
             found, colour = mean_interval(group[column]), METHOD_COLOURS[method]
-            ax.plot(
-                [place] * len(group), group[column], "o", ms=2.5, alpha=0.6, mew=0, color=colour
-            )
+            aside = [place + 0.3 * apart] * len(group)
+            ax.plot(aside, group[column], "o", ms=3.5, alpha=0.7, mew=0, color=colour)
             ax.plot([place] * 2, [found.low, found.high], "-", lw=1.6, color=colour)
             label = METHOD_LABELS[method] if count == counts[0] else None
             ax.plot(place, found.mean, "o", ms=5.5, color=colour, label=label)
@@ -214,7 +213,7 @@ def around_table(measured: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (name, way), group in measured.groupby(["neighbor", "r"], sort=False):
         good = group.query("usable")
-        kl = mean_interval(good["kl"].to_numpy())
+        kl = mean_interval(good["kl"].clip(lower=0).to_numpy())  # rounding makes it -1e-9
         rows.append({
             "neighbour": METHOD_LABELS.get(str(name), name), "r": way,
             "KL": f"{kl.mean:.3f} [{kl.low:.3f}, {kl.high:.3f}]",
