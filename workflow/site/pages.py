@@ -12,6 +12,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+import yaml
+
 TEXTS = ("README.md", "CONTRIBUTING.md", "docs/*.md", "data/README.md", "benchmarks/*.md")
 PICTURES = ("figures/**/*.png", "benchmarks/*.png")
 NOTEBOOKS = ("notebooks/*.ipynb", "figures/*/*.ipynb")
@@ -83,9 +85,9 @@ def results(root: Path, source: Path) -> str:
     """The page that lists the profiles; theirs are written beside it."""
     profiles = {}
     for config in sorted((root / "workflow/config").glob("*.yaml")):
-        first = config.read_text().splitlines()[0]
-        for folder in re.findall(r"figures: \{(\S+):", config.read_text()):
-            profiles[folder] = first.removeprefix("# ").rstrip(".")
+        text = config.read_text()
+        for folder in yaml.safe_load(text)["figures"]:
+            profiles[folder] = text.splitlines()[0].removeprefix("# ").rstrip(".")
     names = [path.name for path in sorted((root / "figures").iterdir()) if path.name != "here"]
     for name in names:
         write(source / f"figures/{name}/index.md", profile(root, name, profiles.get(name, "")))
