@@ -6,6 +6,7 @@ library is on the site without being named anywhere.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -86,8 +87,9 @@ def results(root: Path, source: Path) -> str:
     profiles = {}
     for config in sorted((root / "workflow/config").glob("*.yaml")):
         text = config.read_text()
-        for folder in yaml.safe_load(text)["figures"]:
-            profiles[folder] = text.splitlines()[0].removeprefix("# ").rstrip(".")
+        says = itertools.takewhile(lambda line: line.startswith("# "), text.splitlines())
+        what = " ".join(line[2:] for line in says).rstrip(".")
+        profiles |= dict.fromkeys(yaml.safe_load(text)["figures"], what)
     names = [path.name for path in sorted((root / "figures").iterdir()) if path.name != "here"]
     for name in names:
         write(source / f"figures/{name}/index.md", profile(root, name, profiles.get(name, "")))
