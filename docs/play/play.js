@@ -67,7 +67,7 @@ async function afterwards() {
   const steps = Math.min(Math.round((most - least) / step), 12);
   const curve = [];
   for (let i = 0; i <= steps; i++) {
-    if (Play.busy) return; // it moves again
+    if (Play.busy || Play.shown.state !== state) return; // it moves again
     const strength = least + (i * (most - least)) / steps;
     curve.push({ strength, looks: await look({ ...state, strength }) });
   }

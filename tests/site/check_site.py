@@ -260,8 +260,10 @@ def test_the_slider_changes_picture_maps_and_words(play):
     set_to(play, "gaussian", 0.4)
     after = seen()
     assert after[:4] == before[:4] and not set(after[4:]) & set(before[4:])
+    play.wait_for_function(  # once the slider rests
+        "document.getElementById('play-status').textContent.startsWith('Gaussian noise, 0.4: baseline')"
+    )
     play.wait_for_function("document.querySelectorAll('#play-curves svg').length == 2")
-    assert "Gaussian noise, 0.4: baseline" in play.text_content("#play-status")
 
 
 def test_play_by_keyboard_alone(play):

@@ -6,11 +6,14 @@ library is on the site without being named anywhere.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+
+import yaml
 
 TEXTS = ("README.md", "CONTRIBUTING.md", "docs/*.md", "data/README.md", "benchmarks/*.md")
 PICTURES = ("figures/**/*.png", "benchmarks/*.png")
@@ -83,9 +86,10 @@ def results(root: Path, source: Path) -> str:
     """The page that lists the profiles; theirs are written beside it."""
     profiles = {}
     for config in sorted((root / "workflow/config").glob("*.yaml")):
-        first = config.read_text().splitlines()[0]
-        for folder in re.findall(r"figures: \{(\S+):", config.read_text()):
-            profiles[folder] = first.removeprefix("# ").rstrip(".")
+        text = config.read_text()
+        says = itertools.takewhile(lambda line: line.startswith("# "), text.splitlines())
+        what = " ".join(line[2:] for line in says).rstrip(".")
+        profiles |= dict.fromkeys(yaml.safe_load(text)["figures"], what)
     names = [path.name for path in sorted((root / "figures").iterdir()) if path.name != "here"]
     for name in names:
         write(source / f"figures/{name}/index.md", profile(root, name, profiles.get(name, "")))
