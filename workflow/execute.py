@@ -97,7 +97,8 @@ def keep(executed: Path, copy: Path, series: Path) -> None:
     shutil.copyfile(executed, copy)
     strip(copy)
     back = os.path.relpath(series, copy.parent)
-    copy.write_text(re.sub(r"\]\((\d\d_\w+\.ipynb)\)", rf"]({back}/\1)", copy.read_text()))
+    links = r"\]\((\d\d_\w+\.ipynb|\.\./\w[^)]*)\)"  # to its neighbours, and out of their folder
+    copy.write_text(re.sub(links, rf"]({back}/\1)", copy.read_text()))
 
 
 def main() -> int:

@@ -162,7 +162,7 @@ def publish(profile: str) -> int:
         shutil.rmtree(ROOT / "figures" / folder, ignore_errors=True)
         shutil.copytree(MADE / folder, ROOT / "figures" / folder)
         for copy in (ROOT / "figures" / folder).glob("*.ipynb"):  # a folder nearer to the series
-            copy.write_text(copy.read_text().replace("](../../../notebooks/", "](../../notebooks/"))
+            copy.write_text(copy.read_text().replace("](../../../", "](../../"))
         print(f"figures/{folder} is now what was made here")
     return 0
 
