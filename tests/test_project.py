@@ -212,7 +212,9 @@ def test_a_kept_copy_leads_back_to_the_series_and_is_the_same_every_time(tmp_pat
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "figures/mine").mkdir(parents=True)
     cells = [
-        nbformat.v4.new_markdown_cell("see [ablations](07_ablations.ipynb), [that](https://x.org)"),
+        nbformat.v4.new_markdown_cell(
+            "see [ablations](07_ablations.ipynb), [why](../docs/readings.md), [that](https://x.org)"
+        ),
         nbformat.v4.new_code_cell("x = 1", metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell("print(x)"),
     ]
@@ -225,7 +227,10 @@ def test_a_kept_copy_leads_back_to_the_series_and_is_the_same_every_time(tmp_pat
         copies.append(kept.read_bytes())
     assert copies[0] == copies[1]
     text = nbformat.read(kept, as_version=4).cells[0].source
-    assert text == "see [ablations](../../notebooks/07_ablations.ipynb), [that](https://x.org)"
+    assert text == (
+        "see [ablations](../../notebooks/07_ablations.ipynb), "
+        "[why](../../notebooks/../docs/readings.md), [that](https://x.org)"
+    )
 
 
 def test_the_estimate_counts_every_step_that_is_left(root, monkeypatch):
