@@ -139,7 +139,7 @@ def test_a_pickle_is_never_executed(tmp_path):
 
 def test_bad_names_are_listed():
     with pytest.raises(
-        ValueError, match=r"'vgg99'.*timm/.*smallcnn, resnet8, resnet20, alexnet, vgg11"
+        ValueError, match=r"'vgg99'.*timm/.*smallcnn, convsmall, resnet8, resnet20, alexnet, vgg11"
     ):
         build("vgg99", 4)
     with pytest.raises(ValueError, match=r"classes .=1."):
