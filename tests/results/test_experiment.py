@@ -56,7 +56,10 @@ def test_precision_follows_the_device(monkeypatch):
         ({"tau": "small"}, r"tau \(='small'\) must be a number or 'auto'"),
         ({"networks": 3}, r"networks \(=3\) must be a text"),
         ({"mu_gaussian": -1}, r"mu_gaussian \(=-1\)"),
-        ({"methods": "nt,INNT"}, r"method \(='INNT'\) must be one of .*innt, consistency, vat, nt_once"),
+        (
+            {"methods": "nt,INNT"},
+            r"method \(='INNT'\) must be one of .*innt, consistency, vat, nt_once",
+        ),
         ({"noises": "salt"}, r"noise \(='salt'\)"),
         ({"networks": "resnet19"}, r"network \(='resnet19'\)"),
         ({"precision": "float16"}, r"precision \(='float16'\) must be one of auto"),
