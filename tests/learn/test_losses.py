@@ -113,7 +113,7 @@ def test_objectives_are_equations_12_to_14():
     for method, value in expected.items():
         loss = Objective(method, 0.7, 0.1)(labels, c_logits, c_maps, n_logits, n_maps)
         assert float(loss.total) == pytest.approx(value, rel=1e-12), method
-        assert float(loss.reg) == pytest.approx(reg if METHODS[method].neighbor else 0)
+        assert float(loss.reg) == pytest.approx(reg if METHODS[method].neighbor == "noise" else 0)
 
 
 def test_reg_is_measured_but_not_trained_on_by_nt():
