@@ -7,9 +7,6 @@ depends on its own seed alone: the same image comes out whatever else is drawn.
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +14,7 @@ from PIL import Image
 
 from innt_lib.data.drawing import PARTS, draw_bird
 from innt_lib.data.species import SPECIES
+from innt_lib.system.files import whole_folder
 from innt_lib.system.progress import progress
 
 
@@ -55,18 +53,9 @@ def write_birds(
             f"train_per_species (={train_per_species}) and test_per_species (={test_per_species}) "
             "must be at least 1"
         )
-    if folder.exists():
-        raise FileExistsError(f"{folder} exists; remove it to generate the birds anew")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        biases = (background_bias if test_bias is None else test_bias, background_bias)
+    biases = (background_bias if test_bias is None else test_bias, background_bias)
+    with whole_folder(folder) as temporary:
         _write(temporary, species, (train_per_species, test_per_species), size, seed, biases)
-        temporary.chmod(0o755)
-        os.rename(temporary, folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def _write(

@@ -10,9 +10,7 @@ runs/digits32-vae-s0-1f2e3d4c/
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
-import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -28,14 +26,13 @@ from innt_lib.learn.generation import Generation, build_generator, load_generato
 from innt_lib.learn.generators import Generator
 from innt_lib.learn.networks import save_checkpoint
 from innt_lib.learn.pretraining import train_generator
-from innt_lib.results.run import Run, load_images
-from innt_lib.system import paths
+from innt_lib.results.run import Named, Run, load_images, safe_name, short_hash
 from innt_lib.system.environment import device_name, pick_device, versions
 from innt_lib.system.files import sweep, write
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeneratorRun:
+class GeneratorRun(Named):
     """One training of a generator on the training pictures of a data set, without their labels.
 
     Args:
@@ -53,24 +50,12 @@ class GeneratorRun:
     @property
     def name(self) -> str:
         """Readable, with a hash of everything that makes a difference."""
-        about = {
+        identity = self.settings.identity | {
             "dataset": self.dataset, "size": self.size, "split": self.split,
             "train_per_class": self.train_per_class,
         }  # fmt: skip
-        content = json.dumps(self.settings.identity | about, sort_keys=True)
-        digest = hashlib.sha256(content.encode()).hexdigest()[:8]
-        dataset = re.sub(r"[^\w.]+", "_", Path(self.dataset).name)
-        return f"{dataset}{self.size}-{self.settings.kind}-s{self.settings.seed}-{digest}"
-
-    @property
-    def directory(self) -> Path:
-        """Where everything about the run is kept."""
-        return paths.runs_dir() / self.name
-
-    @property
-    def finished(self) -> bool:
-        """Whether the trained generator is there."""
-        return (self.directory / "run.json").is_file()
+        about = f"{safe_name(self.dataset)}{self.size}-{self.settings.kind}-s{self.settings.seed}"
+        return f"{about}-{short_hash(json.dumps(identity, sort_keys=True))}"
 
     def load_data(self) -> data.Splits:
         """The training and test pictures, read once a process."""

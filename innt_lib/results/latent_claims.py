@@ -82,6 +82,26 @@ def verdicts(
     return pd.DataFrame([asdict(verdict) for verdict in found])
 
 
+def at_chance(results: pd.DataFrame, classes: int) -> str:
+    """A sentence: which methods do no better than guessing, whose maps may agree about nothing.
+
+    Args:
+        results: of :func:`innt_lib.results.tables.per_run`, with a column ``labels``.
+        classes: how many there are; up to three standard errors above their share counts as guessing.
+    """
+    guess, names = 1 / classes, []
+    for (labels, method), group in results.groupby(["labels", "method"], sort=False):
+        error = math.sqrt(guess * (1 - guess) / group["images"].sum())
+        if group["clean_top1"].mean() / 100 <= guess + 3 * error:
+            names.append(f"{METHOD_LABELS[method]} ({labels} labels)")
+    if not names:
+        return "Every method does better than guessing."
+    return (
+        f"No better than guessing, so that no verdict on the maps of these means anything: "
+        f"{', '.join(names)}."
+    )
+
+
 def controls(
     experiment: Experiment,
     network: SplitNetwork,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 import torch
-from filelock import FileLock
 from torch import Tensor, nn
 
 from innt_lib.explain.cam import cam
@@ -21,10 +20,9 @@ from innt_lib.results import runs
 from innt_lib.results.experiment import Experiment
 from innt_lib.results.pairs import kept_regions, pairs
 from innt_lib.results.robustness import robustness
-from innt_lib.results.run import Run
+from innt_lib.results.run import Run, kept
 from innt_lib.results.stats import mean_interval
 from innt_lib.results.style import METHOD_LABELS, NOISE_LABELS
-from innt_lib.system.files import write
 from innt_lib.system.progress import progress
 
 VERSION = 1  # part of every kept table's name: raise it when the same input gives other numbers
@@ -104,15 +102,12 @@ def _kept(run: Run, neighbors: Mapping[str, Neighbor], pictures: int, device: st
     if pictures and pictures < len(test):
         test = test.select(torch.linspace(0, len(test) - 1, pictures).long().numpy())
     what = [VERSION, test.fingerprint, *(f"{name}: {_said(n)}" for name, n in neighbors.items())]
-    digest = hashlib.sha256(repr(what).encode()).hexdigest()[:8]
-    path = run.directory / f"neighborhoods-{digest}.csv"
-    with FileLock(run.directory / ".lock"):
-        if not path.is_file():
-            kinds = {(name, 0.0): neighbor for name, neighbor in neighbors.items()}
-            network = runs.load(run, device)
-            text = pairs(network, test, kept_regions(test), kinds, ["gradcam"]).to_csv(index=False)
-            write(path, lambda stream: stream.write(text.encode()))
-    return pd.read_csv(path)
+
+    def measured() -> pd.DataFrame:
+        kinds = {(name, 0.0): neighbor for name, neighbor in neighbors.items()}
+        return pairs(runs.load(run, device), test, kept_regions(test), kinds, ["gradcam"])
+
+    return kept(run, "neighborhoods", what, measured)
 
 
 def _said(neighbor: Neighbor) -> str:

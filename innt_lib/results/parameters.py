@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def names_of(names: str) -> list[str]:
-    """Names separated by commas, one by one."""
-    return [name.strip() for name in names.split(",")]
+def names_of(names: str | Sequence[str]) -> list[str]:
+    """Names, as a list or separated by commas, one by one."""
+    return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
 
 
 def check_kind(name: str, value: Any, default: Any) -> None:

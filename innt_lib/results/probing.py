@@ -6,7 +6,6 @@ borne; and whether v finds the pictures whose background contradicts them.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -23,8 +22,7 @@ from innt_lib.learn.split import SplitNetwork
 from innt_lib.neighbors import Attack, GaussianNoise, Neighbor, NeighborhoodNoise, near_fixed
 from innt_lib.results import runs
 from innt_lib.results.arms import Cell
-from innt_lib.results.run import Run
-from innt_lib.system.files import write
+from innt_lib.results.run import Run, kept
 from innt_lib.system.progress import progress
 from innt_lib.system.tensors import standardise
 
@@ -85,12 +83,12 @@ def _kept(
 ) -> pd.DataFrame:
     paired = counterfactuals and counterfactuals.same.fingerprint
     what = [VERSION, test.fingerprint, paired, every, *(f"{k}: {a}" for k, a in attacks.items())]
-    path = run.directory / f"probing-{hashlib.sha256(repr(what).encode()).hexdigest()[:8]}.csv"
-    if not path.is_file():
-        found = of_network(runs.load(run, device), test, attacks, counterfactuals, every)
-        text = pd.DataFrame(found).to_csv(index=False)
-        write(path, lambda stream: stream.write(text.encode()))
-    return pd.read_csv(path)
+
+    def measured() -> pd.DataFrame:
+        network = runs.load(run, device)
+        return pd.DataFrame(of_network(network, test, attacks, counterfactuals, every))
+
+    return kept(run, "probing", what, measured)
 
 
 def of_network(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import abc
 import functools
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
+from filelock import FileLock
 
 from innt_lib import data
 from innt_lib.learn import networks
@@ -16,6 +21,7 @@ from innt_lib.learn.generation import Generation
 from innt_lib.learn.settings import Settings
 from innt_lib.learn.virtual import Virtual
 from innt_lib.system import paths
+from innt_lib.system.files import write
 
 # What grids and tables call a method trained in another way than by default.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -26,8 +32,37 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
+class Named(abc.ABC):
+    """What is trained once: its parameters name a folder, and a last file there says that it is done."""
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """Readable, with a hash of everything that makes a difference."""
+
+    @property
+    def directory(self) -> Path:
+        """Where everything about it is kept."""
+        return paths.runs_dir() / self.name
+
+    @property
+    def finished(self) -> bool:
+        """Whether what was trained is there."""
+        return (self.directory / "run.json").is_file()
+
+
+def short_hash(content: str) -> str:
+    """Eight letters that stand for a text."""
+    return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+
+def safe_name(dataset: str) -> str:
+    """A data set's name, or that of its folder, as a part of a file's."""
+    return re.sub(r"[^\w.]+", "_", Path(dataset).name)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Run(Settings):
+class Run(Settings, Named):
     """One training: what :class:`Settings` says, of which network, on which data.
 
     Args:
@@ -73,26 +108,15 @@ class Run(Settings):
     @property
     def name(self) -> str:
         """Readable, with a hash of everything that makes a difference."""
-        digest = hashlib.sha256(json.dumps(self.identity).encode()).hexdigest()[:8]
         noise = f"-{self.noise}{self.strength:g}" if self.objective().uses_noise else ""
         if self.objective().smooth:
             kind = f"-{self.vat.generator.kind}" if self.vat.generator else ""
             noise = f"{kind}-{self.vat.epsilon:g}"
         if self.labels:
             noise += f"-{self.labels}labels"
-        dataset = re.sub(r"[^\w.]+", "_", Path(self.dataset).name)
-        network = self.network.replace("/", "_")
-        return f"{dataset}{self.size}-{network}-{self.method}{noise}-s{self.seed}-{digest}"
-
-    @property
-    def directory(self) -> Path:
-        """Where everything about the run is kept."""
-        return paths.runs_dir() / self.name
-
-    @property
-    def finished(self) -> bool:
-        """Whether the trained network is there."""
-        return (self.directory / "run.json").is_file()
+        network, digest = self.network.replace("/", "_"), short_hash(json.dumps(self.identity))
+        about = f"{safe_name(self.dataset)}{self.size}-{network}-{self.method}{noise}"
+        return f"{about}-s{self.seed}-{digest}"
 
     def load_data(self) -> data.Splits:
         """The training and test images, read once a process."""
@@ -112,3 +136,21 @@ def load_images(
         dataset, size, split=split, train_per_class=train_per_class,
         test_per_class=test_per_class, on_bad=on_bad,
     )  # fmt: skip
+
+
+def kept(run: Run, kind: str, what: object, measured: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """A table about a finished run: measured now, or read from the run's folder.
+
+    Args:
+        run: finished.
+        kind: what the table's file is called.
+        what: all that makes a difference to it, for JSON; anything else is another file.
+        measured: makes the table.
+    """
+    path = run.directory / f"{kind}-{short_hash(json.dumps(what, sort_keys=True))}.csv"
+    if not path.is_file():
+        with FileLock(run.directory / ".lock"):
+            if not path.is_file():  # made by another process meanwhile
+                text = measured().to_csv(index=False)
+                write(path, lambda stream: stream.write(text.encode()))
+    return pd.read_csv(path)

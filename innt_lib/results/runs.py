@@ -37,7 +37,8 @@ from innt_lib.learn.virtual import Virtual
 from innt_lib.neighbors import Neighbor
 from innt_lib.results import generator_runs
 from innt_lib.results.evaluation import VERSION, Reading, evaluate
-from innt_lib.results.run import VARIANTS, Run, load_images
+from innt_lib.results.parameters import names_of
+from innt_lib.results.run import VARIANTS, Run, kept, load_images
 from innt_lib.system import paths
 from innt_lib.system.environment import device_name, pick_device, versions
 from innt_lib.system.files import check_writable, sweep, write
@@ -73,8 +74,8 @@ def grid(
     if isinstance(tau, str) and tau != "auto":
         raise ValueError(f"tau (={tau!r}) must be a positive number or 'auto'")
     runs = {}
-    for network in _names(networks):
-        for method in _names(methods):
+    for network in names_of(networks):
+        for method in names_of(methods):
             for noise, strength in noises.items():
                 fields = common | VARIANTS.get(method, {"method": method})
                 fields |= {"vat": vat[method]} if method in vat else {}
@@ -103,10 +104,6 @@ def _suggest_tau(
     images = load_images(dataset, size, split, train_per_class, 0, on_bad).train
     built = networks.build(network, len(images.classes), weights)
     return tau.suggest_tau(built, images, batch_size, norm=norm, start=start)
-
-
-def _names(names: str | Sequence[str]) -> Sequence[str]:
-    return [name.strip() for name in names.split(",")] if isinstance(names, str) else names
 
 
 def ensure(runs: Run | Iterable[Run], device: str = "auto") -> None:
@@ -196,17 +193,15 @@ def evaluation(
         "test": run.load_data().test.fingerprint,  # boxes included: a corrected one counts
         "version": VERSION,
     }  # fmt: skip
-    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:8]
-    path = run.directory / f"evaluation-{cam.replace('+', 'p')}-{digest}.csv"
-    if not (run.finished and path.is_file()):
-        network = load(run, device)
-        with FileLock(run.directory / ".lock"):
-            if not path.is_file():
-                test = run.load_data().test
-                table = evaluate(network, test, noise, cam=cam, reading=reading, label=run.name)
-                text = table.to_csv(index=False)
-                write(path, lambda stream: stream.write(text.encode()))
-    return pd.read_csv(path)
+
+    if not run.finished:
+        ensure(run, device)
+    return kept(
+        run, f"evaluation-{cam.replace('+', 'p')}", what,
+        lambda: evaluate(
+            load(run, device), run.load_data().test, noise, cam=cam, reading=reading, label=run.name
+        ),
+    )  # fmt: skip
 
 
 def _check(run: Run) -> None:

@@ -173,3 +173,12 @@ def test_figures_are_drawn(made, tiny_images):
     assert latent_figures.by_labels(results, {"error": "error"}).axes[0].get_ylabel() == "error"
     history = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0], "bits": [np.nan, np.nan]})
     latent_figures.generator_curves({"VAE": history, "Glow": history.assign(bits=[5.0, 4.0])})
+
+
+def test_methods_that_guess_are_named():
+    rows = [("100", "vat", 40.0), ("100", "innt", 12.0), ("all", "innt", 80.0)]
+    results = pd.DataFrame(rows, columns=["labels", "method", "clean_top1"]).assign(images=300)
+    said = latent_claims.at_chance(results, 10)  # 10 % and three errors of 1.7 points
+    assert "INNT (100 labels)" in said and "VAT" not in said and "all" not in said
+    better = results[results["clean_top1"] > 30]
+    assert latent_claims.at_chance(better, 10) == "Every method does better than guessing."

@@ -119,7 +119,7 @@ rule ablate:
 rule robustness:
     input: trained, notebook="notebooks/08_cam_robustness.ipynb", library=LIBRARY
     output:
-        results("fig10_corruptions.png", "robustness_by_cam.csv", "robustness_by_method.csv", "robustness_claims.csv"),
+        results("corruptions.png", "robustness_by_cam.csv", "robustness_by_method.csv", "robustness_claims.csv"),
         made("08_cam_robustness"),
         executed=results("08_cam_robustness.ipynb"),
     params: parameters=PARAMETERS, dataset=dataset
@@ -133,7 +133,7 @@ rule robustness:
 rule consistency:
     input: notebook="notebooks/09_explanation_consistency.ipynb", library=LIBRARY
     output:
-        results("fig18_debiasing.png", "fig19_where_and_what.png", "consistency_results.csv", "consistency_claims.csv"),
+        results("debiasing.png", "where_and_what.png", "consistency_results.csv", "consistency_claims.csv"),
         made("09_explanation_consistency"),
         executed=results("09_explanation_consistency.ipynb"),
     params: parameters=PARAMETERS, dataset=dataset
@@ -146,7 +146,7 @@ rule consistency:
 rule latent:
     input: notebook="notebooks/10_latent_neighbors.ipynb", library=LIBRARY
     output:
-        results("fig15_generators.png", "fig19_methods.png", "latent_errors.csv", "latent_claims.csv"),
+        results("generators.png", "methods.png", "latent_errors.csv", "latent_claims.csv"),
         made("10_latent_neighbors"),
         executed=results("10_latent_neighbors.ipynb"),
     params: parameters=PARAMETERS, dataset=dataset
@@ -159,7 +159,7 @@ rule latent:
 rule neighborhoods:
     input: notebook="notebooks/11_neighborhoods.ipynb", library=LIBRARY
     output:
-        results("fig21_everywhere.png", "fig22_fronts.png", "neighborhoods.csv", "neighborhood_summary.csv"),
+        results("everywhere.png", "fronts.png", "neighborhoods.csv", "neighborhood_summary.csv"),
         made("11_neighborhoods"),
         executed=results("11_neighborhoods.ipynb"),
     params: parameters=PARAMETERS, dataset=dataset
