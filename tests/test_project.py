@@ -134,7 +134,7 @@ def test_a_profile_may_be_about_one_notebook():
     published = {
         Path(name).name for name in made if name.startswith("figures/here/robustness-birds/")
     }
-    assert {"08_cam_robustness.ipynb", "robustness_claims.md", "corruptions.png"} <= published
+    assert {"08_cam_robustness.ipynb", "robustness_claims.csv", "corruptions.png"} <= published
     assert not {"06_reproduction.ipynb", "fig07_heatmap_grid.png"} & published
     trained = [name for name in made if name.endswith("training/smallcnn-innt-gaussian.csv")]
     assert trained == [
