@@ -14,6 +14,19 @@ def names_of(names: str | Sequence[str]) -> list[str]:
     return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
 
 
+def names_among(what: str, names: str | Sequence[str], known: str | Sequence[str]) -> list[str]:
+    """Names, each of which must be known.
+
+    Raises:
+        ValueError: one that is not.
+    """
+    found = names_of(names)
+    for name in found:
+        if name not in names_of(known):
+            raise ValueError(f"{what}: {name!r} must be one of {', '.join(names_of(known))}")
+    return found
+
+
 def check_kind(name: str, value: Any, default: Any) -> None:
     """Raise ValueError unless a value is of its default's kind; a whole number will do for a number."""
     if name == "tau":

@@ -7,6 +7,7 @@ import torch
 
 from innt_lib.results import runs
 from innt_lib.results.experiment import Experiment
+from innt_lib.results.parameters import names_among
 from innt_lib.system.environment import pick_precision
 
 
@@ -93,3 +94,9 @@ def test_papermills_parameters():
         of("cam")
     assert Experiment.of({"In": ["", declared]}) == Experiment()  # as JupyterLab runs it
     assert "<b>lambda_ = 0.5</b>" in of("lambda_", lambda_=0.5)._repr_html_()
+
+
+def test_names_among():
+    assert names_among("questions", "tau, norm", "parts,tau,norm") == ["tau", "norm"]
+    with pytest.raises(ValueError, match="questions: 'fog' must be one of parts, tau"):
+        names_among("questions", "tau,fog", ("parts", "tau"))

@@ -106,7 +106,7 @@ rule reproduction:
 rule ablate:
     input: notebook="notebooks/07_ablations.ipynb", library=LIBRARY
     output:
-        results(*(f"ablations/{name}.csv" for name in ("learning_rate", "parts", "tau", "tau_starts", "norm", "start", "forward", "noise_form", "precision", "readings_compared"))),
+        results(*(f"ablations/{question}_compared.csv" for question in QUESTIONS)),
         made("07_ablations"),
         executed=results("07_ablations.ipynb"),
     params: parameters=PARAMETERS, dataset=dataset
