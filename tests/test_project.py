@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from unittest.mock import patch
 
 import nbformat
 import pandas as pd
@@ -21,7 +22,12 @@ PROFILES = sorted((ROOT / "workflow/config").glob("*.yaml"))
 sys.path.insert(0, str(ROOT / "workflow"))
 from execute import execute, keep  # noqa: E402
 
+from innt_lib.learn.methods import METHODS  # noqa: E402
+from innt_lib.learn.networks import NETWORKS  # noqa: E402
+from innt_lib.neighbors import NEIGHBORS  # noqa: E402
 from innt_lib.results import paper  # noqa: E402
+from innt_lib.results.experiment import Experiment  # noqa: E402
+from innt_lib.results.style import METHOD_COLOURS, METHOD_LABELS  # noqa: E402
 
 # What conda-forge calls differently.
 CONDA_NAMES = {"pytorch": "torch"}
@@ -514,7 +520,15 @@ def test_examples_run(page):
     blocks = (ROOT / page).read_text().split("```python\n")[1:]
     code = "\n".join(block.split("```")[0] for block in blocks)
     names = {}
-    exec(compile(code, page, "exec"), names)
+    with patch.dict(NEIGHBORS), patch.dict(METHODS), patch.dict(NETWORKS):
+        exec(compile(code, page, "exec"), names)
+        if "added" in names:
+            asked = Experiment(methods="maps_alone", noises="fog", networks="tiny", seeds=1)
+            (run,) = asked.grid()
+            assert asked.strengths == {"fog": 3.0} and run.name.startswith(
+                "birds32-tiny-maps_alone-fog3"
+            )
+            assert METHOD_LABELS[run.label] == "maps_alone" and METHOD_COLOURS[run.label]
     for split, original in (
         ("resnet", "resnet50"), ("mobilenet", "mobilenet_v3_small"),
         ("convnext", "convnext_tiny"), ("densenet", "densenet121"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,17 +16,75 @@ from innt_lib.neighbors.vat import VAT
 from innt_lib.system.tensors import evaluating
 
 Network = Callable[[Tensor], Tensor]
-NEIGHBORS: dict[str, str] = {
-    "gaussian": "Gaussian noise (Eq. 6-7), strength mu_G",
-    "neighborhood": "neighborhood noise (Eq. 8-9), strength mu_N",
-    "fgsm": "one step of the fast gradient sign method, strength in 1/255",
-    "pgd": "five steps of projected gradient descent, strength in 1/255; pgd20: twenty, and so on",
-    "vat": "virtual adversarial, without labels, strength the distance in pixels of [0, 1]",
-    **{name: f"{text}; strength 1 to 5" for name, text in CORRUPTIONS.items()},
-}
-
-
 Neighbor = GaussianNoise | NeighborhoodNoise | Attack | VAT | Corruption
+
+
+@dataclass(frozen=True)
+class NeighborKind:
+    """A neighbour that has a name.
+
+    Args:
+        summary: what it is, and in what its strength is measured.
+        make: it, of a strength and, for the paper's two noises, their ``noise_range`` and ``noise_form``.
+            What it gives is called with images ``(B, 3, H, W)`` and a generator, unless it is one of
+            those here that are aimed at a network.
+        setting: of an experiment, which says its strength.
+        usual: strength where the corruptions have severity 3.
+    """
+
+    summary: str
+    make: Callable[[float, Range, Form], Neighbor]
+    setting: str = "severity"
+    usual: float = 3.0
+
+
+NEIGHBORS: dict[str, NeighborKind] = {
+    "gaussian": NeighborKind(
+        "Gaussian noise (Eq. 6-7), strength mu_G",
+        lambda strength, over, _: GaussianNoise(strength, over), "mu_gaussian", 0.15,
+    ),
+    "neighborhood": NeighborKind(
+        "neighborhood noise (Eq. 8-9), strength mu_N",
+        lambda strength, _, form: NeighborhoodNoise(strength, form), "mu_neighborhood", 1.0,
+    ),
+    "fgsm": NeighborKind(
+        "one step of the fast gradient sign method, strength in 1/255",
+        lambda strength, *_: Attack(strength), "radius",
+    ),
+    "pgd": NeighborKind(
+        "five steps of projected gradient descent, strength in 1/255; pgd20: twenty, and so on",
+        lambda strength, *_: Attack(strength, 5, random_start=True), "radius",
+    ),
+    "vat": NeighborKind(
+        "virtual adversarial, without labels, strength the distance in pixels of [0, 1]",
+        lambda strength, *_: VAT(strength), "epsilon_vat",
+    ),
+    **{
+        name: NeighborKind(
+            f"{text}; strength 1 to 5", lambda strength, *_, name=name: Corruption(name, strength)
+        )
+        for name, text in CORRUPTIONS.items()
+    },
+}  # fmt: skip
+
+
+def kind_of(name: str) -> NeighborKind:
+    """What a name of a neighbour stands for.
+
+    Args:
+        name: one of ``NEIGHBORS``, or ``"pgd<steps>"``.
+
+    Raises:
+        ValueError: unknown name (the known ones are listed).
+    """
+    if found := re.fullmatch(r"pgd(\d+)", name):
+        steps = int(found[1])
+        return replace(
+            NEIGHBORS["pgd"], make=lambda strength, *_: Attack(strength, steps, random_start=True)
+        )
+    if name not in NEIGHBORS:
+        raise ValueError(f"noise (={name!r}) must be one of {', '.join(NEIGHBORS)}")
+    return NEIGHBORS[name]
 
 
 def make_neighbor(
@@ -42,19 +101,7 @@ def make_neighbor(
     Raises:
         ValueError: unknown name (the known ones are listed), or a strength that it does not take.
     """
-    if name == "gaussian":
-        return GaussianNoise(strength, noise_range)
-    if name == "neighborhood":
-        return NeighborhoodNoise(strength, noise_form)
-    if name == "fgsm":
-        return Attack(strength)
-    if name == "vat":
-        return VAT(strength)
-    if name in CORRUPTIONS:
-        return Corruption(name, strength)
-    if found := re.fullmatch(r"pgd(\d*)", name):
-        return Attack(strength, int(found[1] or 5), random_start=True)
-    raise ValueError(f"noise (={name!r}) must be one of {', '.join(NEIGHBORS)}")
+    return kind_of(name).make(strength, noise_range, noise_form)
 
 
 def at_severity(name: str, severity: float) -> Neighbor:
@@ -69,7 +116,7 @@ def at_severity(name: str, severity: float) -> Neighbor:
     if isinstance(severity, bool) or severity not in (1, 2, 3, 4, 5):
         raise ValueError(f"severity (={severity!r}) must be a whole number from 1 to 5")
     # Divided last: 0.15 and 1.0 to the last bit at 3.
-    return make_neighbor(name, {"gaussian": 0.15, "neighborhood": 1.0}.get(name, 3) * severity / 3)
+    return make_neighbor(name, kind_of(name).usual * severity / 3)
 
 
 def near(

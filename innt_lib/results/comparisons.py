@@ -14,7 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from innt_lib.results.stats import mean_interval
-from innt_lib.results.style import METHOD_COLOURS, METHOD_LABELS, METRIC_LABELS, NOISE_LABELS
+from innt_lib.results.style import (
+    METHOD_COLOURS,
+    METHOD_LABELS,
+    METRIC_LABELS,
+    NOISE_LABELS,
+    in_order,
+)
 from innt_lib.results.tables import standing
 
 _NOISE_COLOURS = ("#1f5fa8", "#d1701f", "#2e8b57", "#6a3d9a", "#8c8c8c", "#b3261e")
@@ -36,8 +42,8 @@ def comparison(results: pd.DataFrame, metrics: Sequence[str]) -> Figure:
         metrics: keys of ``METRIC_LABELS``.
     """
     networks = list(dict.fromkeys(results["network"]))
-    methods = [m for m in METHOD_LABELS if m in set(results["method"])]
-    noises = _in_order(results["noise"])
+    methods = in_order(results["method"], METHOD_LABELS)
+    noises = in_order(results["noise"], NOISE_LABELS)
     results = standing(results)
     figure, axes = plt.subplots(
         len(networks), len(metrics), squeeze=False, sharey="col",
@@ -55,12 +61,6 @@ def comparison(results: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(methods))
     return figure
-
-
-def _in_order(noises: pd.Series) -> list[str]:
-    """The paper's two first, then the others as they come."""
-    present = list(dict.fromkeys(noises))
-    return [n for n in NOISE_LABELS if n in present] + [n for n in present if n not in NOISE_LABELS]
 
 
 def _dots(ax: Axes, part: pd.DataFrame, metric: str, methods: list[str], noises: list[str]) -> None:
@@ -150,7 +150,7 @@ def beside_paper(measured: pd.DataFrame, published: pd.DataFrame) -> Figure:
     columns = 3
     lines = -(-len(metrics) // columns)
     figure, axes = plt.subplots(lines, columns, figsize=(9.6, 0.4 + 2.2 * lines), squeeze=False)
-    noises = _in_order(pd.concat([published["noise"], measured["noise"]]))
+    noises = in_order(pd.concat([published["noise"], measured["noise"]]), NOISE_LABELS)
     colours = dict(zip(noises, _NOISE_COLOURS, strict=False))
     for ax, metric in zip(axes.flat, metrics, strict=False):
         ours = measured[measured["metric"] == metric]

@@ -57,10 +57,10 @@ def trade_off(histories: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(7.4, 3.0), sharey=True)
     for ax, which in zip(axes, ("clean", "noisy"), strict=True):
         for method, part in histories.groupby("method", sort=False):
-            colour = METHOD_COLOURS.get(str(method), "#444444")
+            colour = METHOD_COLOURS[str(method)]
             columns = [f"test_{which}", "test_similarity"]
             mean = part.groupby("epoch")[columns].mean()
-            label = METHOD_LABELS.get(str(method), str(method))
+            label = METHOD_LABELS[str(method)]
             ax.plot(100 * mean[columns[0]], mean[columns[1]], color=colour, label=label, lw=1.2)
             ax.plot(
                 100 * mean[columns[0]].iloc[0], mean[columns[1]].iloc[0], "o", ms=2.5, color=colour

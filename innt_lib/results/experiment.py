@@ -18,7 +18,7 @@ from innt_lib import data
 from innt_lib.learn.generation import Generation, Kind
 from innt_lib.learn.methods import METHODS
 from innt_lib.learn.virtual import Virtual
-from innt_lib.neighbors import CORRUPTIONS
+from innt_lib.neighbors import kind_of
 from innt_lib.neighbors.latent import Target
 from innt_lib.neighbors.noise import Form, Range
 from innt_lib.neighbors.vat import Direction, Levels
@@ -165,9 +165,7 @@ class Experiment:
     @property
     def strengths(self) -> dict[str, float]:
         """Strength by noise."""
-        own = {"gaussian": self.mu_gaussian, "neighborhood": self.mu_neighborhood}
-        own |= {"vat": self.epsilon_vat, **dict.fromkeys(CORRUPTIONS, float(self.severity))}
-        return {name: own.get(name, self.radius) for name in names_of(self.noises)}
+        return {name: float(getattr(self, kind_of(name).setting)) for name in names_of(self.noises)}
 
     def virtual(self) -> dict[str, Virtual]:
         """Settings of VAT and of LVAT with either generator, by the names of the methods."""

@@ -20,7 +20,7 @@ from innt_lib.neighbors.vat import VAT, divergence
 from innt_lib.results.gallery import Panel, displayable, panels
 from innt_lib.results.latent import search
 from innt_lib.results.stats import mean_interval
-from innt_lib.results.style import CAM_LABELS, METHOD_COLOURS, METHOD_LABELS
+from innt_lib.results.style import CAM_LABELS, METHOD_COLOURS, METHOD_LABELS, in_order
 from innt_lib.system.tensors import from_pixels, standardise, to_pixels
 
 
@@ -177,7 +177,7 @@ def by_labels(results: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
         columns: how to write each.
     """
     counts = list(dict.fromkeys(results["labels"]))
-    methods = [name for name in METHOD_LABELS if name in set(results["method"])]
+    methods = in_order(results["method"], METHOD_LABELS)
     width = 0.8 + (1.4 + 0.16 * len(methods)) * len(counts)
     figure, axes = plt.subplots(
         1, len(columns), figsize=(max(3.2, width) * len(columns), 3.0), squeeze=False
@@ -215,7 +215,7 @@ def around_table(measured: pd.DataFrame) -> pd.DataFrame:
         good = group.query("usable")
         kl = mean_interval(good["kl"].clip(lower=0).to_numpy())  # rounding makes it -1e-9
         rows.append({
-            "neighbour": METHOD_LABELS.get(str(name), name), "r": way,
+            "neighbour": METHOD_LABELS[str(name)], "r": way,
             "KL": f"{kl.mean:.3f} [{kl.low:.3f}, {kl.high:.3f}]",
             "flipped": f"{100 * good['flipped'].mean():.0f} %",
             "distance": round(float(np.mean(good["distance"])), 2),

@@ -40,7 +40,7 @@ def trainings(
     """
     found: dict[str, list[Run]] = {}
     for run in experiment.grid():
-        name = METHOD_LABELS.get(run.label, run.label)
+        name = METHOD_LABELS[run.label]
         if run.objective().uses_noise:
             name += f", {NOISE_LABELS.get(run.noise, run.noise)}"
         found.setdefault(name, []).append(run)

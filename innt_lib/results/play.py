@@ -46,7 +46,7 @@ def figure(
             if not row:
                 row.append(look.picture(0))
             row.append(look.panel(0, text))
-    titles = [METHOD_LABELS.get(name, name) for name in networks]
+    titles = [METHOD_LABELS[name] for name in networks]
     truth = f"it is: {_plain(images.classes[images.labels[image]])}"
     return gallery.panels(rows, [truth, *titles], ["clean", "noisy"], side=1.7)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,17 +14,32 @@ from PIL import Image
 from innt_lib.system import paths
 from innt_lib.system.files import sweep, write
 
-METHOD_LABELS = {
+
+class Labels(dict[str, str]):
+    """What things are called; what is not among them goes by its own name."""
+
+    def __missing__(self, name: str) -> str:
+        return name
+
+
+class Colours(dict[str, str]):
+    """What things are drawn in; grey, what is not among them."""
+
+    def __missing__(self, name: str) -> str:
+        return "#444444"
+
+
+METHOD_LABELS = Labels({
     "baseline": "baseline", "nt": "NT", "nt_once": "NT, noise drawn once",
     "nt_weighted": "NT weighted", "innt_origin": "INNT origin", "innt": "INNT",
     "innt_scale_free": "INNT scale-free", "consistency": "consistency",
     "vat": "VAT", "lvat_vae": "LVAT-VAE", "lvat_glow": "LVAT-Glow",
-}  # fmt: skip
-METHOD_COLOURS = {
+})  # fmt: skip
+METHOD_COLOURS = Colours({
     "baseline": "#8c8c8c", "nt": "#d1701f", "nt_once": "#a8452f", "nt_weighted": "#c9a227",
     "innt_origin": "#5aa0c8", "innt": "#1f5fa8", "innt_scale_free": "#17becf",
     "consistency": "#7a9a01", "vat": "#6a3d9a", "lvat_vae": "#2e8b57", "lvat_glow": "#b3261e",
-}  # fmt: skip
+})  # fmt: skip
 NOISE_LABELS = {
     "gaussian": "Gaussian", "neighborhood": "neighborhood", "fgsm": "FGSM", "pgd": "PGD", "vat": "VAT",
 }  # fmt: skip
@@ -44,6 +60,13 @@ METRIC_LABELS = {
     "ebpg_mask": "heat on the bird (%) ↑", "iou_mask": "IoU with the bird (%) ↑",
     "fgsm": "under FGSM (%) ↑", "pgd": "under PGD (%) ↑", "under_noise": "under noise (%) ↑",
 }  # fmt: skip
+
+
+def in_order(names: Iterable[str], order: Iterable[str]) -> list[str]:
+    """Names, each once, in an order; those that it does not have come last."""
+    given = list(dict.fromkeys(names))
+    known = [name for name in order if name in given]
+    return known + [name for name in given if name not in known]
 
 
 def use_style() -> None:
