@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from innt_lib.data import ImageSet
 from innt_lib.data.birds import write_birds
 from innt_lib.results import runs
+
+settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

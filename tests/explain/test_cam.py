@@ -532,7 +532,7 @@ raw_maps = arrays(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(raw_maps, st.integers(1, 12), st.integers(1, 12), st.floats(1e-3, 1e3))
 def test_normalised_maps(raw: np.ndarray, height: int, width: int, scale: float) -> None:
     maps = to_image_size(torch.from_numpy(raw), (height, width))

@@ -49,7 +49,7 @@ def test_drop_and_increase_as_printed_by_hand() -> None:
 scores = arrays(np.float32, 6, elements=st.floats(0, 1, width=32))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(scores, scores)
 def test_drop_and_increase_against_a_loop(clean: np.ndarray, noisy: np.ndarray) -> None:
     falls, rises, fell, rose = [], [], [], []
@@ -125,7 +125,7 @@ heat = arrays(np.float32, (2, 5, 7), elements=st.floats(0, 1, width=32).map(lamb
 corners = st.tuples(*[st.integers(-4, 36)] * 4)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(heat, corners)
 def test_ebpg_against_counting_sixteenths(maps: np.ndarray, corners: tuple[int, ...]) -> None:
     x0, x1 = sorted(corners[:2])
@@ -186,7 +186,7 @@ def test_map_similarity_by_hand() -> None:
         map_similarity(ramp, ramp)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(heat, heat)
 def test_map_similarity_against_numpy(clean: np.ndarray, noisy: np.ndarray) -> None:
     found = map_similarity(torch.from_numpy(clean), torch.from_numpy(noisy)).tolist()
@@ -220,7 +220,7 @@ def test_topk_gives_a_network_that_knows_nothing_nothing() -> None:
     assert topk_correct(one_nan, torch.tensor([1]), 2).tolist() == [1]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     arrays(np.float32, (4, 6), elements=st.sampled_from([-1.0, 0.0, 0.5, 2.0])),
     arrays(np.int64, 4, elements=st.integers(0, 5)),

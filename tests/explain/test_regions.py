@@ -141,7 +141,7 @@ def test_region_heat_of_other_types_and_layouts(tmp_path) -> None:  # type: igno
     assert region_heat(maps[:0], areas[:0]).shape == (0, 1)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 9), st.integers(0, 20), st.integers(0, 20)
 )  # fmt: skip
@@ -157,7 +157,7 @@ def test_prepared_heat_is_that_of_the_enlarged_map(seed, h, w, more_h, more_w) -
         _close(prepared(maps, "sum"), region_heat(larger, areas, "sum"), 1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     arrays(np.float32, (2, 4, 5), elements=st.floats(0, 1, width=32)),
     arrays(np.int16, (2, 4, 5), elements=st.integers(0, 6)),
@@ -279,7 +279,7 @@ row_pairs = st.integers(2, 12).flatmap(
 persistences = st.floats(0.01, 0.99)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(row_pairs, persistences)
 def test_overlap_against_a_loop(rows: np.ndarray, p: float) -> None:
     a, b = (row.tolist() for row in rows)
@@ -293,7 +293,7 @@ different = st.integers(2, 12).flatmap(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(different, persistences, st.integers(0, 5), st.randoms(use_true_random=False))
 def test_overlap_for_any_rankings(rankings, p: float, padding: int, random) -> None:  # type: ignore[no-untyped-def]
     a, b = (torch.tensor([row], dtype=torch.float64) for row in rankings)

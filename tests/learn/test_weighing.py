@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -76,7 +75,6 @@ def test_maps_that_are_zero_everywhere(distance):
         assert (attackable(zero, Weighing(mask=mask)) == 1).all()
 
 
-@hypothesis_settings(deadline=None)  # the first call loads what the others find loaded
 @given(st.integers(0, 1000), st.sampled_from(["l1", "cosine", "iou"]))
 def test_distances_are_symmetric_and_0_for_a_map_and_itself(seed, distance):
     a, b = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(seed)).double()

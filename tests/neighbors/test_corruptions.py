@@ -350,7 +350,7 @@ def test_no_picture_is_so_small_that_nothing_happens(name, size):
         assert (abs(corrupt(pictures, name, strength) - pictures).max((1, 2, 3)) > 0.9).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     name=st.sampled_from(NAMES),
     strength=st.integers(1, 5),
@@ -375,7 +375,7 @@ def test_clipped_and_on_the_8_bit_grid(name, strength, height, width, count, see
         assert torch.equal(seen, standardised(values.round().astype(np.uint8)))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     name=st.sampled_from(["gaussian_blur", "defocus", "motion", "zoom", "contrast", "pixelate"]),
     strength=st.integers(1, 5),
@@ -389,7 +389,7 @@ def test_means_leave_one_colour_alone(name, strength, size, level):
     torch.testing.assert_close(Corruption(name, strength)(image, generator()), image)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     name=st.sampled_from(["gaussian_blur", "defocus", "contrast"]),
     strength=st.integers(1, 5),

@@ -217,7 +217,7 @@ rows = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows)
 def test_robustness_for_any_pairs(rows: list[tuple]) -> None:
     pairs = _pairs(*rows)
