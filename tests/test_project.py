@@ -154,17 +154,18 @@ def test_a_profile_may_be_about_one_notebook():
     ("one", "other"),
     [
         ("robustness-cub200", "cub200-imagenet"),
+        ("neighborhoods-cub200", "cub200-imagenet"),
+        ("consistency-cub200", "cub200-imagenet"),
         ("robustness-cifar10", "cifar10"),
         ("robustness-birds", "demo"),
     ],
 )
-def test_networks_of_a_robustness_profile_are_those_of_another(one, other):
-    from innt_lib.results.experiment import Experiment
-
+def test_networks_of_a_profile_are_those_of_another(one, other):
     def names(profile):
         content = yaml.safe_load((ROOT / f"workflow/config/{profile}.yaml").read_text())
         fields = Experiment.__dataclass_fields__
-        given = {k: v for k, v in content["parameters"].items() if k in fields} | {"tau": 1.0}
+        given = {k: v for k, v in content["parameters"].items() if k in fields}
+        given["tau"] = 1.0 if given["tau"] == "auto" else given["tau"]
         (dataset,) = content["figures"].values()
         return {run.name for run in Experiment(**given, dataset=dataset).grid()}
 
