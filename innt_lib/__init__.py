@@ -13,7 +13,6 @@ the same reason? The rooms, each built on those above it:
 What one takes into a training of one's own:
 """
 
-from innt_lib.explain.cam import explain
 from innt_lib.learn.losses import activation_distance
 from innt_lib.learn.methods import Objective
 from innt_lib.learn.networks import build
@@ -30,5 +29,4 @@ __all__ = [
     "__version__",
     "activation_distance",
     "build",
-    "explain",
 ]

@@ -152,7 +152,7 @@ def weights_over_epochs(histories: pd.DataFrame) -> Figure:
         histories: of :func:`innt_lib.results.arms.histories`, of one set.
     """
     shown = {
-        "flip_rate": "share of flips", "distance": "mean D", "v": "mean v",
+        "flip_rate": "predictions flipped", "distance": "maps apart (mean D)", "v": "weight (mean v)",
         "effective": "effective share of pictures",
     }  # fmt: skip
     figure, axes = plt.subplots(1, len(shown), figsize=(2.5 * len(shown), 3.2))
@@ -160,10 +160,13 @@ def weights_over_epochs(histories: pd.DataFrame) -> Figure:
         for arm, part in histories.groupby("arm", sort=False):
             means = part.groupby("epoch")[column].mean().dropna()
             if len(means):
-                ax.plot(means, "-o", ms=2.5, color=ARM_COLOURS[arm], label=ARM_LABELS[arm])
+                style = "--o" if "+" in str(arm) else "-o"  # with noise
+                ax.plot(means, style, ms=2.5, color=ARM_COLOURS[arm], label=ARM_LABELS[arm])
         ax.set(title=title, xlabel="epoch", ylim=(0, 1.02 if column == "v" else None))
         ax.xaxis.get_major_locator().set_params(integer=True)
     axes[-1].axhline(0.1, color="#444444", lw=0.8, ls=(0, (3, 3)))
+    axes[-1].annotate("collapse", (0, 0.1), (2, 2), xycoords=("axes fraction", "data"),
+                      textcoords="offset points", fontsize=7.5)  # fmt: skip
     axes[-1].set_ylim(0, 1.02)
     handles, labels = axes[-1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=6)
