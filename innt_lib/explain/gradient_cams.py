@@ -15,7 +15,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from innt_lib.explain.seam import Explanation, Head, checked_targets, wide
+from innt_lib.explain.seam import Explanation, Head, checked_targets
+from innt_lib.system.tensors import wide
 
 
 def grad_cam_map(a: Tensor, g: Tensor) -> Tensor:

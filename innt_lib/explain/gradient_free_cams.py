@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from innt_lib.explain.seam import Explanation, Head, Split, checked_targets, scale_, wide
+from innt_lib.explain.seam import Explanation, Head, Split, checked_targets, scale_
 from innt_lib.system.progress import progress
+from innt_lib.system.tensors import wide
 
 Weighting = Literal["probability", "channel_softmax"]
 Sign = Literal["fixed", "as_in_library"]

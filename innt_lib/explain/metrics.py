@@ -11,6 +11,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from innt_lib.system.tensors import wide
+
 Convention = Literal["standard", "as_printed"]
 
 
@@ -79,7 +81,7 @@ def ebpg(maps: Tensor, boxes: Tensor) -> Tensor:
             f"box {boxes[wrong][0].tolist()} must be x0, y0, x1, y1 with x0 <= x1 and y0 <= y1 "
             "(is it x, y, width, height?)"
         )
-    maps = _wide(maps)
+    maps = wide(maps)
     x0, y0, x1, y1 = boxes.to(maps.dtype).unbind(1)
     columns = _coverage(x0, x1, maps.shape[2])
     rows = _coverage(y0, y1, maps.shape[1])
@@ -149,7 +151,7 @@ def map_similarity(clean: Tensor, noisy: Tensor) -> Tensor:
         ValueError: shapes differ or are not ``(N, H, W)``.
     """
     _check_pair("clean", clean, "noisy", noisy, 3)
-    a, b = _wide(clean).flatten(1), _wide(noisy).flatten(1)
+    a, b = wide(clean).flatten(1), wide(noisy).flatten(1)
     flat = (a.amax(1) == a.amin(1)) | (b.amax(1) == b.amin(1))
     a, b = (_unit(m - m.mean(1, keepdim=True)) for m in (a, b))
     return torch.where(flat, torch.nan, (a * b).sum(1).clamp(-1, 1))
@@ -205,11 +207,6 @@ def _coverage(start: Tensor, end: Tensor, pixels: int) -> Tensor:
 
 def _unit(rows: Tensor) -> Tensor:
     return rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-
-
-def _wide(values: Tensor) -> Tensor:
-    """Whole numbers and half precision as float32, others as they are."""
-    return values if values.dtype == torch.float64 else values.float()
 
 
 def _check_scores(clean: Tensor, noisy: Tensor, convention: str) -> None:

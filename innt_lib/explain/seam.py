@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from innt_lib.system.tensors import wide
+
 Head = Callable[[Tensor], Tensor]
 
 
@@ -67,8 +69,3 @@ def scale_(maps: Tensor) -> Tensor:
     maps.sub_(maps.amin((2, 3), keepdim=True))
     top = maps.amax((2, 3), keepdim=True)
     return maps.div_(torch.where(top == 0, 1, top))
-
-
-def wide(values: Tensor) -> Tensor:
-    """Half-precision values as float32, others as they are."""
-    return values if values.dtype == torch.float64 else values.float()

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from innt_lib.system.tensors import wide
+
 Norm = Literal["batch", "sample", "batch_rms", "unit"]
 
 
@@ -74,8 +76,3 @@ def check_tau(tau: float) -> None:
         raise ValueError(
             f"tau (={tau!r}) must be a positive number; innt_lib.learn.tau.suggest_tau finds one"
         )
-
-
-def wide(tensor: Tensor) -> Tensor:
-    """Half precision as float32, others as they are."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -19,7 +19,7 @@ from innt_lib.learn.generators import Generator
 from innt_lib.learn.settings import Settings
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.neighbors.vat import divergence
-from innt_lib.system.tensors import standardise
+from innt_lib.system.tensors import standardise, wide
 
 
 class Held(NamedTuple):
@@ -119,7 +119,7 @@ def _check_fits(generator: Generator, images: ImageSet) -> None:
 
 
 def _entropy(logits: Tensor) -> Tensor:
-    log_p = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(1)
+    log_p = wide(logits).log_softmax(1)
     return -(log_p.exp() * log_p).sum(1).mean()
 
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from innt_lib.system.tensors import constants, evaluating
+from innt_lib.system.tensors import constants, evaluating, wide
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,7 @@ def loss_gradient(logits: Tensor, labels: Tensor, images: Tensor) -> Tensor:
         labels: ``(B,)``.
         images: ``(B, 3, H, W)``, which require a gradient.
     """
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
     # Summed, so that no image's gradient depends on the size of the batch.
-    loss = F.cross_entropy(wide, labels, reduction="sum")
+    loss = F.cross_entropy(wide(logits), labels, reduction="sum")
     (gradient,) = torch.autograd.grad(loss, images)
     return gradient

@@ -16,7 +16,7 @@ from typing import ClassVar, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from innt_lib.system.tensors import constants, evaluating
+from innt_lib.system.tensors import constants, evaluating, wide
 
 Direction = Literal["adversarial", "random"]
 Levels = Literal["separate", "joint"]
@@ -183,10 +183,7 @@ def divergence(target: Tensor, logits: Tensor) -> Tensor:
     Returns:
         ``(B,)``, in nats, float32 or wider.
     """
-    log_p, log_q = (
-        of.to(torch.promote_types(of.dtype, torch.float32)).log_softmax(1)
-        for of in (target, logits)
-    )
+    log_p, log_q = (wide(of).log_softmax(1) for of in (target, logits))
     return (log_p.exp() * (log_p - log_q)).sum(1)
 
 

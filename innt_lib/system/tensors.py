@@ -13,6 +13,11 @@ MEAN = (0.485, 0.456, 0.406)  # of ImageNet's channels, for every data set: one 
 STD = (0.229, 0.224, 0.225)
 
 
+def wide(values: Tensor) -> Tensor:
+    """Whole numbers and half precision as float32, others as they are."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
 def standardise(images: Tensor) -> Tensor:
     """Scale to [0, 1], subtract `MEAN` and divide by `STD`, on the device of the images.
 
