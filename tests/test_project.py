@@ -684,3 +684,26 @@ def test_profiles_say_which_have_not_been_run():
     assert {f"PROFILE={path.stem}`" for path in PROFILES if path.stem not in ("demo", "paper")} <= {
         part + "`" for part in re.findall(r"PROFILE=[a-z0-9-]+", PROFILES_PAGE)
     }
+
+
+def test_results_say_what_latent_neighbours_do():
+    """`UPDATE=1` writes it into docs/results.md."""
+    folders = {"lvat-digits": "generated digits"}
+    parts = []
+    for folder, title in folders.items():
+        cells = pd.read_csv(ROOT / f"figures/{folder}/latent_errors.csv")
+        cells["method"] = cells["method"].map(METHOD_LABELS.__getitem__)
+        cells["text"] = [f"{c.mean:.3g} [{c.low:.3g}, {c.high:.3g}]" for c in cells.itertuples()]
+        cells["column"] = [
+            f"{'error' if c.metric == 'error' else 'similarity'}, {c.labels} labels"
+            for c in cells.itertuples()
+        ]
+        wide = cells.pivot(index="method", columns="column", values="text")
+        wide = wide.loc[cells["method"].unique(), cells["column"].unique()].rename_axis(title)
+        parts.append(wide.reset_index().to_markdown(index=False, disable_numparse=True))
+        claims = pd.read_csv(ROOT / f"figures/{folder}/latent_claims.csv")
+        link = f"[{title}](../figures/{folder}/latent_claims.md)"
+        parts.append(
+            claims[["claim", "verdict"]].rename(columns={"verdict": link}).to_markdown(index=False)
+        )
+    check_block(ROOT / "docs/results.md", "latent", "\n\n".join(parts))
