@@ -37,7 +37,8 @@ def sweep(
         ax.plot(shown["value"], shown[metric], "o", ms=3, color="#1f5fa8", alpha=0.6)
         mean = shown.groupby("value")[metric].mean()
         ax.plot(mean.index, mean, color="#1f5fa8")
-        ax.plot(fallen["value"], fallen[metric], "x", color="#b3261e", label="collapsed")
+        if len(fallen):
+            ax.plot(fallen["value"], fallen[metric], "x", color="#b3261e", label="collapsed")
         ax.set(title=METRIC_LABELS[metric], xlabel=setting, xscale="log")
         if len(fallen) or np.isfinite(without):
             ax.legend(fontsize=7.5)
