@@ -109,7 +109,10 @@ def test_profiles_expand(path):
     assert done.returncode == 0, done.stderr
     said = done.stdout + done.stderr
     about = yaml.safe_load(path.read_text()).get("notebooks", ["06_reproduction"])[-1]
-    words = [*(word[:5] for word in about.split("_")[1:]), "Nothing to be done"]  # ablate, ablations
+    words = [
+        *(word[:5] for word in about.split("_")[1:]),
+        "Nothing to be done",
+    ]  # ablate, ablations
     assert any(word in said for word in words)
 
 
