@@ -26,13 +26,13 @@ from innt_lib.learn.generation import Generation, build_generator, load_generato
 from innt_lib.learn.generators import Generator
 from innt_lib.learn.networks import save_checkpoint
 from innt_lib.learn.pretraining import train_generator
-from innt_lib.results.run import Named, Run, load_images, safe_name, short_hash
+from innt_lib.results.run import BaseRun, Run, load_images, safe_name, short_hash
 from innt_lib.system.environment import device_name, pick_device, versions
 from innt_lib.system.files import sweep, write
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeneratorRun(Named):
+class GeneratorRun(BaseRun):
     """One training of a generator on the training pictures of a data set, without their labels.
 
     Args:

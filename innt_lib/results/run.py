@@ -32,7 +32,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-class Named(abc.ABC):
+class BaseRun(abc.ABC):
     """What is trained once: its parameters name a folder, and a last file there says that it is done."""
 
     @property
@@ -62,7 +62,7 @@ def safe_name(dataset: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run(Settings, Named):
+class Run(Settings, BaseRun):
     """One training: what :class:`Settings` says, of which network, on which data.
 
     Args:
