@@ -225,10 +225,7 @@ def test_readme_says_what_the_papers_regime_shows():
     for folder, innt in REGIME.items():
         at = ROOT / "figures" / folder
         names = ("table4_accuracy", "table3_interpretability", "table3_pointing")
-        maps = pd.read_csv(at / "table3_by_cam.csv").query(
-            "cam == 'gradcam' and metric == 'similarity'"
-        )
-        cells = pd.concat([*(pd.read_csv(at / f"{name}.csv") for name in names), maps])
+        cells = pd.concat(pd.read_csv(at / f"{name}.csv") for name in names)
         (seeds,) = cells["seeds"].unique()
         mean = cells.set_index(["method", "metric"])["mean"]
         means |= {"plain": mean["baseline"], "NT": mean["nt"], innt: mean["innt"]}
@@ -273,8 +270,7 @@ def test_readme_says_what_the_papers_regime_shows():
         f"{table.to_markdown(index=False, disable_numparse=True)}\n\n"
         f"{differences.to_markdown(index=False, disable_numparse=True)}\n\n"
         f"SqueezeNet 1.1, CUB's first 40 classes, Gaussian noise, {seeds} trainings a row; tau 2e-4 is the "
-        "one that the rule of notebook 7 takes on the validation split, 2e-3 the paper's. Map similarity is "
-        "shown for one test picture a class, its differences for all. †: p < 0.05 over "
+        "one that the rule of notebook 7 takes on the validation split, 2e-3 the paper's. †: p < 0.05 over "
         f"test pictures, ‡: over trainings too. The bird's box is {share:.0f} % of the picture and has "
         f"{100 * plain['ebpg_clean']:.0f} % of the plain network's heat, {100 * plain['ebpg_noisy']:.0f} % "
         f"under noise; of NT's {100 * nt['ebpg_clean']:.0f} and {100 * nt['ebpg_noisy']:.0f} %. The "

@@ -169,7 +169,7 @@ def beside_paper(measured: pd.DataFrame, published: pd.DataFrame) -> Figure:
         ax.axvline(0, color="#444444", lw=0.9)
         ax.set_yticks(range(len(labels)), labels)
         ax.set(title=METRIC_LABELS[metric], xlabel="INNT - NT", ylim=(len(labels) - 0.4, -0.6))
-        ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
+        ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4))
         ax.grid(axis="y", visible=False)
     for ax in axes.flat[len(metrics) :]:
         ax.set_axis_off()

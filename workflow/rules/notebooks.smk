@@ -57,7 +57,7 @@ rule calibrate:
 rule heatmaps:
     input: trained, notebook="notebooks/03_heatmaps.ipynb", library=LIBRARY
     output:
-        results("fig02_nt_heatmaps.png", "fig07_heatmap_grid.png", "fig08_networks.png", "fig09_cam_algorithms.png"),
+        results("fig02_nt_heatmaps.png", "fig07_heatmap_grid.png", "fig09_cam_algorithms.png"),
         made("03_heatmaps"),
     params: parameters=PARAMETERS, dataset=dataset
     log: log_of("03_heatmaps")
