@@ -67,7 +67,6 @@ def weighty(
         each: so many of either.
     """
     v = scores.v.cpu().numpy()
-    order = np.argsort(-v, kind="stable")
     rows = [
         [
             Panel(
@@ -76,9 +75,17 @@ def weighty(
             )
             for i in chosen
         ]
-        for chosen in (order[:each], order[::-1][:each])
+        for chosen in (_largest(v, each), _largest(-v, each))
     ]  # fmt: skip
     return panels(rows, row_labels=["heaviest", "lightest"], side=1.05)
+
+
+def _largest(values: np.ndarray, count: int) -> np.ndarray:
+    """Where the largest are; of equal ones (every flip has v = 1) some from all over the set."""
+    least = np.sort(values)[-count:][0]
+    above, equal = np.flatnonzero(values > least), np.flatnonzero(values == least)
+    spread = np.linspace(0, len(equal) - 1, min(count, len(values)) - len(above)).astype(int)
+    return np.concatenate([above[np.argsort(-values[above], kind="stable")], equal[spread]])
 
 
 def by_set(results: pd.DataFrame, metrics: Sequence[str]) -> Figure:
@@ -165,7 +172,7 @@ def weights_over_epochs(histories: pd.DataFrame) -> Figure:
         ax.set(title=title, xlabel="epoch", ylim=(0, 1.02 if column == "v" else None))
         ax.xaxis.get_major_locator().set_params(integer=True)
     axes[-1].axhline(0.1, color="#444444", lw=0.8, ls=(0, (3, 3)))
-    axes[-1].annotate("collapse", (0, 0.1), (2, 2), xycoords=("axes fraction", "data"),
+    axes[-1].annotate("collapse", (0, 0.1), (2, -9), xycoords=("axes fraction", "data"),
                       textcoords="offset points", fontsize=7.5)  # fmt: skip
     axes[-1].set_ylim(0, 1.02)
     handles, labels = axes[-1].get_legend_handles_labels()

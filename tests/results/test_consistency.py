@@ -169,6 +169,13 @@ def test_the_mechanism_finds_what_can_be_found(biased, experiment):
     assert table["flip_rate"].is_monotonic_increasing
 
 
+def test_the_heaviest_pictures_are_not_all_of_the_first_class():
+    v = np.array([1.0, 1.0, 0.2, 1.0, 0.1, 1.0, 1.0, 0.3])
+    assert consistency_figures._largest(v, 3).tolist() == [0, 3, 6]
+    assert consistency_figures._largest(-v, 4).tolist() == [4, 2, 7, 0]
+    assert consistency_figures._largest(v, 99).tolist() == [0, 1, 3, 5, 6, 7, 2, 4]
+
+
 def test_pictures_of_the_steps(biased, experiment):
     from innt_lib.data import load
     from innt_lib.learn.consistency import Scorer
