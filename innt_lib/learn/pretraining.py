@@ -23,10 +23,11 @@ from innt_lib.system.tensors import standardise, to_pixels
 
 WARM_UP = 20  # steps over which the learning rate grows
 LARGEST = 500.0  # norm of a gradient, in nats a picture; a longer one is cut to it
+MOST_SKIPPED = 0.1  # of the steps of an epoch
 
 
 class BlownUpError(RuntimeError):
-    """A generator's loss became infinite or NaN; the message says which and what to try."""
+    """Too many steps of a generator had no finite gradient; the message says which and what to try."""
 
 
 def train_generator(
@@ -42,6 +43,9 @@ def train_generator(
 ) -> pd.DataFrame:
     """Train a generator in place; it ends on the device, frozen, in evaluation mode.
 
+    A flow divides by numbers that may come near 0: a step whose gradient is not finite is skipped and
+    counted, as in training at mixed precision.
+
     Args:
         generator: untrained, of :func:`innt_lib.learn.generation.build_generator`.
         images: the training pictures; labels are not looked at.
@@ -53,12 +57,12 @@ def train_generator(
         after_epoch: called after every epoch, for whoever counts them in a bar of their own.
 
     Returns:
-        One row an epoch: ``epoch``; ``loss``, mean over the steps, in nats a picture; ``bits`` a dimension of
-        the test pictures, NaN where there is no likelihood.
+        One row an epoch: ``epoch``; ``loss``, mean over the steps, in nats a picture; ``skipped``: how many
+        steps were; ``bits`` a dimension of the test pictures, NaN where there is no likelihood.
 
     Raises:
         ValueError: batch larger than the training set; a state that began otherwise.
-        BlownUpError: the loss became infinite or NaN; the last state stays.
+        BlownUpError: more than a tenth of an epoch's steps would be skipped; the last state stays.
     """
     if settings.batch_size > len(images):
         raise ValueError(
@@ -107,17 +111,19 @@ class _Loop:
         log = torch.zeros(len(order) // size, device=self.device)
         for step in range(len(log)):
             log[step] = self.update(order[step * size : (step + 1) * size])
-        if not log.isfinite().all():
-            first = int((~log.isfinite()).nonzero()[0])
+        skipped = (~log.isfinite()).nonzero().flatten().tolist()
+        if len(skipped) > MOST_SKIPPED * len(log):
             raise BlownUpError(
-                f"the {self.settings.kind} blew up: its loss became {log[first]:g} in epoch "
-                f"{self.epoch + 1}, step {first + 1} of {len(log)}, at learning rate "
+                f"the {self.settings.kind} blew up: in epoch {self.epoch + 1} the gradient was not finite in "
+                f"{len(skipped)} of {len(log)} steps, first in step {skipped[0] + 1}, at learning rate "
                 f"{self.settings.learning_rate:g}; try a smaller one"
             )
         self.epoch += 1
-        return {"epoch": self.epoch, "loss": float(log.double().mean())}
+        mean = float(log.double().nanmean())
+        return {"epoch": self.epoch, "loss": mean, "skipped": len(skipped)}
 
     def update(self, rows: Tensor) -> Tensor:
+        """One step; its loss, NaN if it was skipped."""
         rate = self.settings.learning_rate * min(1, (self.steps + 1) / WARM_UP)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -125,7 +131,9 @@ class _Loop:
         loss = self.generator.loss(self.batch(rows), self.generators["noise"])
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.generator.parameters(), LARGEST)
+        norm = torch.nn.utils.clip_grad_norm_(self.generator.parameters(), LARGEST)
+        if not norm.isfinite():
+            return torch.full_like(norm, math.nan)
         self.optimizer.step()
         return loss.detach()
 

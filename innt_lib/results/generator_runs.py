@@ -99,7 +99,7 @@ def ensure(
     Raises:
         ValueError: settings that do not suit the pictures; data that have changed since.
         FileNotFoundError: data missing.
-        BlownUpError: its loss became infinite or NaN.
+        BlownUpError: too many of its steps had no finite gradient.
     """
     images = run.load_data()
     if not run.finished:

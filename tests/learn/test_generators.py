@@ -9,6 +9,7 @@ import math
 import pytest
 import torch
 
+from innt_lib.learn import pretraining
 from innt_lib.learn.generation import Generation, build_generator, load_generator
 from innt_lib.learn.networks import save_checkpoint
 from innt_lib.learn.pretraining import BlownUpError, train_generator
@@ -121,8 +122,27 @@ def test_it_learns_and_a_killed_training_ends_with_the_same_bits(kind, tiny_imag
 
 def test_a_flow_that_blows_up_is_named(tiny_images):
     settings = Generation(kind="glow", **SMALL | {"learning_rate": 1e6, "epochs": 200})
-    with pytest.raises(BlownUpError, match=r"the glow blew up: .* epoch \d+, step \d of 3.*1e\+06"):
+    with pytest.raises(
+        BlownUpError, match=r"the glow blew up: in epoch \d+ .* \d of 3 steps.*1e\+06"
+    ):
         train_generator(build_generator(settings, 16), tiny_images, settings)
+
+
+def test_a_step_without_a_finite_gradient_is_skipped_and_counted(tiny_images, monkeypatch):
+    monkeypatch.setattr(pretraining, "MOST_SKIPPED", 0.2)  # an epoch has 6 steps here
+    settings = Generation(kind="vae", **SMALL | {"epochs": 2, "batch_size": 2})
+    made = build_generator(settings, 16)
+    loss, calls = made.loss, []
+
+    def sometimes(pixels, generator):
+        calls.append(None)
+        return loss(pixels, generator) * (math.inf if len(calls) == 3 else 1)
+
+    made.loss = sometimes
+    history = train_generator(made, tiny_images, settings)
+    assert len(calls) == 12
+    assert history["skipped"].tolist() == [1, 0] and history["loss"].notna().all()
+    assert all(tensor.isfinite().all() for tensor in made.state_dict().values())
 
 
 @pytest.mark.parametrize("kind", KINDS)
