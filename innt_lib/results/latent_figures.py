@@ -23,6 +23,8 @@ from innt_lib.results.stats import mean_interval
 from innt_lib.results.style import CAM_LABELS, METHOD_COLOURS, METHOD_LABELS, in_order
 from innt_lib.system.tensors import from_pixels, standardise, to_pixels
 
+LEAST = 3  # trainings that have an interval: of two it says nothing
+
 
 def generated(generators: Mapping[str, Generator], images: ImageSet, columns: int = 8) -> Figure:
     """What generators make: reconstructions, samples, and the way in latent space from picture to picture.
@@ -129,10 +131,10 @@ def walk(
         copies = one.select([0] * len(factors))
         device = next(network.parameters()).device
         x = standardise(copies.tensor().to(device))
-        # The same start for each: the same direction, at another distance.
+        # The same start for each, drawn as for one picture: the same direction, at another distance.
         start = [
-            level[:1].expand_as(level).contiguous()
-            for level in neighbor.start(x, torch.Generator(device).manual_seed(0))
+            level.expand(len(factors), *level.shape[1:]).contiguous()
+            for level in neighbor.start(x[:1], torch.Generator(device).manual_seed(0))
         ]
         far = torch.tensor(factors, device=device) * neighbor.strength
         found = neighbor.search(x, network, start, radius=far).images
@@ -190,7 +192,8 @@ def by_labels(results: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
             found, colour = mean_interval(group[column]), METHOD_COLOURS[method]
             aside = [place + 0.3 * apart] * len(group)
             ax.plot(aside, group[column], "o", ms=3.5, alpha=0.7, mew=0, color=colour)
-            ax.plot([place] * 2, [found.low, found.high], "-", lw=1.6, color=colour)
+            if found.n >= LEAST:
+                ax.plot([place] * 2, [found.low, found.high], "-", lw=1.6, color=colour)
             label = METHOD_LABELS[method] if count == counts[0] else None
             ax.plot(place, found.mean, "o", ms=5.5, color=colour, label=label)
         low, high = results[column].min(), results[column].max()
@@ -202,6 +205,28 @@ def by_labels(results: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(methods)))
     return figure
+
+
+def by_labels_table(cells: pd.DataFrame) -> pd.DataFrame:
+    """Errors and similarities as they are read, a row a number of labels and method, a column a metric.
+
+    Intervals are cut to what is possible; fewer than three trainings have none.
+
+    Args:
+        cells: of :func:`innt_lib.results.tables.intervals`, with the column ``labels``.
+    """
+    possible = {"error": (0.0, 100.0), "similarity": (-1.0, 1.0)}
+
+    def written(cell: pd.Series) -> str:
+        least, most = possible[cell["metric"]]
+        low, high = max(least, cell["low"]), min(most, cell["high"])
+        return f"{cell['mean']:.3g}" + (
+            f" [{low:.3g}, {high:.3g}]" if cell["seeds"] >= LEAST else ""
+        )
+
+    named = cells.assign(text=cells.apply(written, axis=1))
+    wide = named.pivot(index=["labels", "method"], columns="metric", values="text")
+    return wide.loc[list(dict.fromkeys(zip(cells["labels"], cells["method"], strict=True)))]
 
 
 def around_table(measured: pd.DataFrame) -> pd.DataFrame:

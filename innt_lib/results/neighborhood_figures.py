@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+
+from innt_lib.results.style import METHOD_COLOURS, METHOD_LABELS, NOISE_LABELS
+
+COLOURS = {label: METHOD_COLOURS[method] for method, label in METHOD_LABELS.items()}
+MARKERS = {"": "D", "Gaussian": "o", "neighborhood": "s", "FGSM": "^", "PGD": "v"}  # of the noise
 
 
 def everywhere(table: pd.DataFrame, measures: Sequence[str]) -> Figure:
@@ -35,6 +41,7 @@ def everywhere(table: pd.DataFrame, measures: Sequence[str]) -> Figure:
         )  # fmt: skip
         ax.grid(visible=False)
         ax.set_facecolor("#e6e6e6")  # no flipped pair, or none kept
+        ax.set_xticklabels([NOISE_LABELS.get(place, place) for place in wide.columns])
         ax.set(xlabel="", ylabel="", title=f"{measure}{' (%)' if factor == 100 else ''}")
         ax.tick_params(axis="x", rotation=25, labelsize=8)
         ax.tick_params(axis="y", rotation=0, labelsize=8)
@@ -44,14 +51,15 @@ def everywhere(table: pd.DataFrame, measures: Sequence[str]) -> Figure:
 def fronts(table: pd.DataFrame) -> Figure:
     """Accuracy kept against explanation kept: a panel a neighbourhood, a point a training.
 
-    Points on the front, which no training beats in both, are full and joined by a line.
+    A colour a method, a marker a noise. Points on the front, which no training beats in both, are full and
+    joined by a line.
 
     Args:
         table: of :func:`innt_lib.results.neighborhoods.front` with its default measures.
     """
     places = list(dict.fromkeys(table["neighborhood"]))
     names = list(dict.fromkeys(table["training"]))
-    colours = dict(zip(names, sns.color_palette("husl", len(names)), strict=True))
+    styles = {name: _style(name) for name in names}
     columns = min(3, len(places))
     rows = math.ceil(len(places) / columns)
     figure, axes = plt.subplots(rows, columns, figsize=(3.0 * columns, 2.6 * rows), squeeze=False)
@@ -60,21 +68,23 @@ def fronts(table: pd.DataFrame) -> Figure:
         best = part[part["front"]].sort_values("accuracy")
         ax.plot(100 * best["accuracy"], best["similarity"], color="#8c8c8c", lw=1, zorder=0)
         for row in part.itertuples():
-            ax.plot(
-                100 * row.accuracy, row.similarity, "o", ms=6, color=colours[row.training],
-                mfc=colours[row.training] if row.front else "white",
-            )  # fmt: skip
-        ax.set_title(place, fontsize=9)
+            style = styles[row.training]
+            face = style["color"] if row.front else "white"
+            ax.plot(100 * row.accuracy, row.similarity, ls="", ms=6, mfc=face, **style)
+        ax.set_title(NOISE_LABELS.get(place, place), fontsize=9)
     for ax in axes.flat[len(places) :]:
         ax.set_visible(False)
     for ax in axes[-1]:
         ax.set_xlabel("accuracy (%)")
     for ax in axes[:, 0]:
         ax.set_ylabel("map similarity")
-    handles = [
-        plt.Line2D([], [], marker="o", ls="", color=colours[name], label=name) for name in names
-    ]
+    handles = [plt.Line2D([], [], ls="", label=name, **styles[name]) for name in names]
     figure.legend(
         handles=handles, loc="outside lower center", ncols=4, fontsize=8, title="on the front: full"
     )
     return figure
+
+
+def _style(training: str) -> dict[str, Any]:
+    method, _, noise = training.partition(", ")
+    return {"color": COLOURS.get(method, "#444444"), "marker": MARKERS.get(noise, "P")}

@@ -42,6 +42,7 @@ METHOD_COLOURS = Colours({
 })  # fmt: skip
 NOISE_LABELS = {
     "gaussian": "Gaussian", "neighborhood": "neighborhood", "fgsm": "FGSM", "pgd": "PGD", "vat": "VAT",
+    "shot": "shot noise", "gaussian_blur": "Gaussian blur", "jpeg": "JPEG",
 }  # fmt: skip
 CAM_LABELS = {
     "gradcam": "Grad-CAM", "gradcam++": "Grad-CAM++", "xgradcam": "XGrad-CAM", "hirescam": "HiResCAM",

@@ -164,8 +164,12 @@ def test_figures_are_drawn(made, tiny_images):
     one = tiny_images.select([3])
     figure = latent_figures.neighbours(network, one, neighbors)
     assert "KL" in figure.axes[1].get_xlabel() and "distance" in figure.axes[5].get_xlabel()
-    figure = latent_figures.walk(network, one, neighbors, (0.0, 1.0, 3.0))
-    assert len(figure.axes) == 9
+    walked = latent_figures.walk(network, one, neighbors, (0.0, 1.0, 3.0))
+    assert len(walked.axes) == 9
+    for i in range(3):  # at 1 x epsilon stands the neighbour of the figure above
+        axes = figure.axes[1 + i], walked.axes[3 * i + 1]
+        above, here = (ax.images[0].get_array().astype(int) for ax in axes)
+        assert abs(above - here).max() <= 1, i  # a batch of another size rounds otherwise
     means = latent.sweep(network, tiny_images, neighbors, (0.5, 1.0))
     assert len(latent_figures.against_distance(means).axes[0].lines) == 3
     results = pd.DataFrame({"method": ["vat", "vat", "nt"], "labels": ["100", "100", "all"],
@@ -173,6 +177,19 @@ def test_figures_are_drawn(made, tiny_images):
     assert latent_figures.by_labels(results, {"error": "error"}).axes[0].get_ylabel() == "error"
     history = pd.DataFrame({"epoch": [1, 2], "loss": [2.0, 1.0], "bits": [np.nan, np.nan]})
     latent_figures.generator_curves({"VAE": history, "Glow": history.assign(bits=[5.0, 4.0])})
+
+
+def test_intervals_are_cut_to_what_is_possible_and_two_trainings_have_none():
+    rows = [
+        ("400", "vat", "error", 2.0, -1.0, 5.0, 3),
+        ("400", "vat", "similarity", 0.5, 0.2, 1.2, 3),
+        ("400", "nt", "error", 3.0, -9, 99, 2),
+        ("400", "nt", "similarity", 0.6, -9, 9, 2),
+    ]
+    columns = ["labels", "method", "metric", "mean", "low", "high", "seeds"]
+    table = latent_figures.by_labels_table(pd.DataFrame(rows, columns=columns))
+    assert table.loc[("400", "vat")].tolist() == ["2 [0, 5]", "0.5 [0.2, 1]"]
+    assert table.loc[("400", "nt")].tolist() == ["3", "0.6"]
 
 
 def test_methods_that_guess_are_named():
