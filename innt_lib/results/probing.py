@@ -133,6 +133,8 @@ def _batch(
     some = rows % every == 0
     for name, attack in attacks.items():
         found[name] = torch.full(labels.shape, torch.nan)
+        if not some.any():  # of a last batch that is short
+            continue
         attacked = near_fixed(attack, images[some], rows[some], 0, labels[some], network)
         found[name][some] = _hits(network, attacked, labels[some]).cpu()
     noises: tuple[Neighbor, ...] = (GaussianNoise(0.15), NeighborhoodNoise(1.0))

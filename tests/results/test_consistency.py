@@ -187,3 +187,15 @@ def test_pictures_of_the_steps(biased, experiment):
     scores = Scorer(train, WEIGHING)(network)
     consistency_figures.weighty(train, scores, None, each=3)
     plt.close("all")
+
+
+def test_a_last_batch_of_which_no_picture_is_attacked(tiny_images, monkeypatch):
+    monkeypatch.setattr(probing, "BATCH", 5)  # 12 pictures, the last two alone
+    network = build("smallcnn", 3).eval()
+    found = probing.of_network(network, tiny_images, ATTACKS, every=5)
+    whole = probing.of_network(network, tiny_images, ATTACKS)
+    for name in ATTACKS:
+        assert np.flatnonzero(np.isfinite(found[name])).tolist() == [0, 5, 10]
+        assert np.array_equal(found[name][[0, 5, 10]], whole[name][[0, 5, 10]])
+    found = probing.of_network(network, tiny_images, ATTACKS, every=9)
+    assert np.flatnonzero(np.isfinite(found["pgd"])).tolist() == [0, 9]
