@@ -20,6 +20,8 @@ from innt_lib.results.stats import holm, mean_interval, paired_images, paired_te
 from innt_lib.results.style import METHOD_LABELS
 from innt_lib.results.tables import standing
 
+POSSIBLE = {"error": (0.0, 100.0), "similarity": (-1.0, 1.0)}
+
 
 def more_adverse(measured: pd.DataFrame) -> pd.DataFrame:
     """Is the KL of latent neighbours larger than VAT's at the same distance?
@@ -139,6 +141,14 @@ def controls(
     return {name: experiment.grid(labels=labels, **change) for name, change in changes.items()}
 
 
+def within(measure: str, low: float, high: float, trainings: int) -> tuple[float, float]:
+    """An interval of "error" or "similarity" cut to what is possible; NaN of fewer than three trainings."""
+    if trainings < FEWEST_SEEDS:
+        return math.nan, math.nan
+    least, most = POSSIBLE[measure]
+    return max(least, low), min(most, high)
+
+
 def summary(name: str, results: pd.DataFrame) -> dict[str, object]:
     """A row: test error in percent and map similarity under noise, with intervals over trainings.
 
@@ -153,7 +163,8 @@ def summary(name: str, results: pd.DataFrame) -> dict[str, object]:
         ("similarity", stand["similarity"]),
     ):
         found = mean_interval(values.to_numpy())
-        row |= {column: found.mean, f"{column}_low": found.low, f"{column}_high": found.high}
+        low, high = within(column, found.low, found.high, found.n)
+        row |= {column: found.mean, f"{column}_low": low, f"{column}_high": high}
     return row
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import product
 
@@ -19,11 +20,10 @@ from innt_lib.learn.split import SplitNetwork
 from innt_lib.neighbors.vat import VAT, divergence
 from innt_lib.results.gallery import Panel, displayable, panels
 from innt_lib.results.latent import search
+from innt_lib.results.latent_claims import POSSIBLE, within
 from innt_lib.results.stats import mean_interval
 from innt_lib.results.style import CAM_LABELS, METHOD_COLOURS, METHOD_LABELS, in_order
 from innt_lib.system.tensors import from_pixels, standardise, to_pixels
-
-LEAST = 3  # trainings that have an interval: of two it says nothing
 
 
 def generated(generators: Mapping[str, Generator], images: ImageSet, columns: int = 8) -> Figure:
@@ -192,13 +192,14 @@ def by_labels(results: pd.DataFrame, columns: Mapping[str, str]) -> Figure:
             found, colour = mean_interval(group[column]), METHOD_COLOURS[method]
             aside = [place + 0.3 * apart] * len(group)
             ax.plot(aside, group[column], "o", ms=3.5, alpha=0.7, mew=0, color=colour)
-            if found.n >= LEAST:
-                ax.plot([place] * 2, [found.low, found.high], "-", lw=1.6, color=colour)
+            low, high = within(column, found.low, found.high, found.n)
+            ax.plot([place] * 2, [low, high], "-", lw=1.6, color=colour)
             label = METHOD_LABELS[method] if count == counts[0] else None
             ax.plot(place, found.mean, "o", ms=5.5, color=colour, label=label)
         low, high = results[column].min(), results[column].max()
         margin = 0.35 * (high - low) + 1e-9
-        ax.set(ylabel=text, ylim=(low - margin, high + margin))
+        least, most = POSSIBLE[column]
+        ax.set(ylabel=text, ylim=(max(least, low - margin), min(most, high + margin)))
         ax.set_xticks(range(len(counts)), [f"{count} labels" for count in counts])
         ax.set_xlim(-0.6, len(counts) - 0.4)
         ax.grid(axis="x", visible=False)
@@ -215,14 +216,10 @@ def by_labels_table(cells: pd.DataFrame) -> pd.DataFrame:
     Args:
         cells: of :func:`innt_lib.results.tables.intervals`, with the column ``labels``.
     """
-    possible = {"error": (0.0, 100.0), "similarity": (-1.0, 1.0)}
 
     def written(cell: pd.Series) -> str:
-        least, most = possible[cell["metric"]]
-        low, high = max(least, cell["low"]), min(most, cell["high"])
-        return f"{cell['mean']:.3g}" + (
-            f" [{low:.3g}, {high:.3g}]" if cell["seeds"] >= LEAST else ""
-        )
+        low, high = within(cell["metric"], cell["low"], cell["high"], cell["seeds"])
+        return f"{cell['mean']:.3g}" + ("" if math.isnan(low) else f" [{low:.3g}, {high:.3g}]")
 
     named = cells.assign(text=cells.apply(written, axis=1))
     wide = named.pivot(index=["labels", "method"], columns="metric", values="text")

@@ -107,7 +107,7 @@ def said(found: pd.DataFrame) -> list[str]:
         verdict = (
             "v finds them in every training" if v["min"] > 0.5
             else "v avoids them in every training" if v["max"] < 0.5
-            else "v finds them in some trainings and not in others"
+            else "v finds them in some trainings and not in others, as chance does"
         )  # fmt: skip
         share = 100 * np.mean(group["conflicting"])
         lines.append(
