@@ -319,7 +319,8 @@ def test_readme_robustness_is_that_of_the_committed_tables():
 
 def test_results_say_what_explanation_consistency_does():
     """`UPDATE=1` writes it into docs/results.md."""
-    folders = {"consistency-birds": "generated birds", "consistency-cifar10": "CIFAR-10"}
+    folders = {"consistency-birds": "generated birds", "consistency-cifar10": "CIFAR-10",
+               "consistency-cub200": "CUB"}  # fmt: skip
     asked = ["baseline", "shuffled", "loss", "oracle mask", "JTT"]
     shown = ["clean_top1", "mixed_rand", "bg_gap", "fgsm", "pgd", "under_noise", "ebpg"]
     parts = []
@@ -377,7 +378,7 @@ def test_profiles_say_which_have_not_been_run():
 
 def test_results_say_what_latent_neighbours_do():
     """`UPDATE=1` writes it into docs/results.md."""
-    folders = {"lvat-digits": "generated digits"}
+    folders = {"lvat-digits": "generated digits", "lvat-cifar10": "CIFAR-10"}
     parts, verdicts = [], {}
     for folder, title in folders.items():
         cells = pd.read_csv(ROOT / f"figures/{folder}/latent_errors.csv")
