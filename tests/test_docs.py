@@ -269,8 +269,8 @@ def test_readme_says_what_the_papers_regime_shows():
 
     def changes(by):
         return (
-            f"the similarity by {by['similarity']:+.2f}, clean accuracy by {by['clean_top1']:+.1f} points and "
-            f"noisy accuracy by {by['noisy_top1']:+.1f}"
+            f"the similarity by {by['similarity']:+.2f}, clean accuracy by {by['clean_top1']:+.1f} points "
+            f"and noisy accuracy by {by['noisy_top1']:+.1f}"
         )
 
     text = (
@@ -278,17 +278,17 @@ def test_readme_says_what_the_papers_regime_shows():
         f"{plain['noisy_top1']:.0f} to {nt['noisy_top1']:.0f} % and the similarity of the two heat maps "
         f"from {plain['similarity']:.2f} to {nt['similarity']:.2f}. INNT with the tau chosen "
         f"here (2e-4) changes {changes(ours)}; with the paper's (2e-3) {changes(papers)}. Average Drop goes "
-        f"against the paper: there {nt_there:.2f} for NT and {innt_there:.2f} for INNT, here {nt['ad']:.2f} for "
-        f"NT, {drops[0]:.2f} and {drops[1]:.2f} for INNT.\n\n"
+        f"against the paper: there {nt_there:.2f} for NT and {innt_there:.2f} for INNT, here "
+        f"{nt['ad']:.2f} for NT, {drops[0]:.2f} and {drops[1]:.2f} for INNT.\n\n"
         f"{table.to_markdown(index=False, disable_numparse=True)}\n\n"
         f"{differences.to_markdown(index=False, disable_numparse=True)}\n\n"
         f"SqueezeNet 1.1, CUB's first 40 classes, Gaussian noise, {seeds} trainings a row; tau 2e-4 is the "
-        "one that the rule of notebook 7 takes on the validation split, 2e-3 the paper's. Accuracies differ in "
-        "points. †: p < 0.05 over test pictures, a statement about these networks alone; ‡: over trainings "
+        "one that the rule of notebook 7 takes on the validation split, 2e-3 the paper's. Accuracies differ "
+        "in points. †: p < 0.05 over test pictures, a statement about these networks alone; ‡: over trainings "
         f"too. The bird's box is {share:.0f} % of the picture and has "
         f"{100 * plain['ebpg_clean']:.0f} % of the plain network's heat, {100 * plain['ebpg_noisy']:.0f} % "
-        f"under noise; of NT's heat it has {100 * nt['ebpg_clean']:.0f} %, {100 * nt['ebpg_noisy']:.0f} % under "
-        "noise. The paper's rows are of another network and all 200 classes."
+        f"under noise; of NT's heat it has {100 * nt['ebpg_clean']:.0f} %, {100 * nt['ebpg_noisy']:.0f} % "
+        "under noise. The paper's rows are of another network and all 200 classes."
     )
     check_block(ROOT / "README.md", "regime", text)
 
