@@ -284,7 +284,7 @@ def test_readme_says_what_the_papers_regime_shows():
         f"{differences.to_markdown(index=False, disable_numparse=True)}\n\n"
         f"SqueezeNet 1.1, CUB's first 40 classes, Gaussian noise, {seeds} trainings a row; tau 2e-4 is the "
         "one that the rule of notebook 7 takes on the validation split, 2e-3 the paper's. Accuracies differ "
-        "in points. †: p < 0.05 over test pictures, a statement about these networks alone; ‡: over trainings "
+        "in points. †: p < 0.05 over test pictures, a statement about these networks; ‡: over trainings "
         f"too. The bird's box is {share:.0f} % of the picture and has "
         f"{100 * plain['ebpg_clean']:.0f} % of the plain network's heat, {100 * plain['ebpg_noisy']:.0f} % "
         f"under noise; of NT's heat it has {100 * nt['ebpg_clean']:.0f} %, {100 * nt['ebpg_noisy']:.0f} % "
