@@ -21,6 +21,8 @@ myst_heading_anchors = 4
 default_role = "literal"
 napoleon_use_ivar = True
 autodoc_member_order = "bysource"
+# A source links back to its own section, not to that of a module which imports from it.
+viewcode_follow_imported_members = False
 python_maximum_signature_line_length = 88
 
 html_theme = "furo"
