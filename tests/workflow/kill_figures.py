@@ -1,11 +1,13 @@
 """`make test-kills`: `make figures` killed at five moments ends with the tables of an undisturbed run.
 
-In a temporary copy of the project with a small grid. A kill hits Snakemake or run.py alone (SIGKILL),
-so that what they started lives on, as it does when a terminal dies or memory runs out.
+In a temporary copy of the project with a small grid. A kill (SIGKILL) hits Snakemake, or first run.py and
+then Snakemake, so that what they started lives on, as it does when a terminal dies or memory runs out.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -19,6 +21,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 5
+LOCK = "runs/.workflow.lock"
 PROFILE = """\
 figures: {tiny: birds}
 parameters:
@@ -68,6 +71,30 @@ def children(process: int) -> list[int]:
     return [int(line) for line in found.split()]
 
 
+def child(process: subprocess.Popen[bytes], folder: Path) -> int:
+    """The Snakemake that a run.py has started, once it has; RuntimeError if it ends without."""
+    while process.poll() is None:
+        held = (folder / LOCK).read_text() if (folder / LOCK).exists() else ""
+        if held and int(held) in children(process.pid):
+            return int(held)
+        time.sleep(0.1)
+    raise RuntimeError(
+        f"run.py ended before Snakemake began: {(folder / 'log').read_text()[-500:]}"
+    )
+
+
+def free(folder: Path, seconds: float = 600.0) -> None:
+    """Wait until nobody holds the workflow's lock; TimeoutError if somebody still does after that long."""
+    (folder / LOCK).parent.mkdir(exist_ok=True)
+    end = time.monotonic() + seconds
+    with (folder / LOCK).open("a") as lock:
+        while time.monotonic() < end:
+            with contextlib.suppress(BlockingIOError):
+                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            time.sleep(0.5)
+    raise TimeoutError(f"{folder / LOCK} is still held after {seconds:.0f} s")
+
+
 def main() -> int:
     random = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as name:
@@ -80,21 +107,24 @@ def main() -> int:
         print(f"undisturbed: {duration:.0f} s, {len(tables(whole))} tables")
         lost = 0
         for kill, share in enumerate(np.sort(random.uniform(0.05, 0.6, KILLS)), start=1):
+            free(killed)
             process, before = start(killed), finished(killed)
+            snakemake = child(process, killed)
             time.sleep(float(share) * duration / 2)
-            victims = [process.pid, *children(process.pid)][kill % 2 :][:1] or [process.pid]
-            for victim in victims:
-                os.kill(victim, signal.SIGKILL)
-            process.wait()
+            if kill % 2:
+                os.kill(snakemake, signal.SIGKILL)
+                process.wait()
+            else:  # Snakemake goes on, and is killed in its turn
+                process.kill()
+                process.wait()
+                if start(killed).wait() != 1:
+                    raise RuntimeError("two runs in one folder at once")
+                os.kill(snakemake, signal.SIGKILL)
             lost += sum(finished(killed)[run] != when for run, when in before.items())
-            print(f"kill {kill}: {'run.py' if victims == [process.pid] else 'snakemake'}, "
-                  f"{len(finished(killed))} trainings finished")  # fmt: skip
-        status = 1
-        for _ in range(20):  # while what the last kill left behind still runs, it says so and ends
-            before = finished(killed)
-            if not (status := start(killed).wait()):
-                break
-            time.sleep(5)
+            print(f"kill {kill}: {'snakemake' if kill % 2 else 'run.py, then snakemake'}, "
+                  f"{len(finished(killed))} trainings finished", flush=True)  # fmt: skip
+        free(killed)
+        before, status = finished(killed), start(killed).wait()
         lost += sum(finished(killed)[run] != when for run, when in before.items())
         different = [n for n, content in tables(whole).items() if tables(killed).get(n) != content]
         print((killed / "log").read_text()[-600:])
