@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from innt_lib.learn.generation import Generation
-from innt_lib.neighbors.latent import LVAT, Generator, Target, check_readings
+from innt_lib.neighbors.latent import LVAT, EncoderDecoder, Target, check_readings
 from innt_lib.neighbors.vat import VAT, Direction, Levels
 
 
@@ -47,7 +47,7 @@ class Virtual:
             return {k: v for k, v in made.items() if k not in ("generator", "target", "levels")}
         return made
 
-    def neighbor(self, generator: Generator | None = None) -> VAT:
+    def neighbor(self, generator: EncoderDecoder | None = None) -> VAT:
         """The neighbour: VAT's, or LVAT's if a generator is given."""
         search = (self.epsilon, self.xi, self.iterations, self.direction)
         if generator is None:

@@ -14,7 +14,7 @@ from innt_lib.system.tensors import from_pixels, to_pixels
 Target = Literal["image", "reconstruction"]
 
 
-class Generator(Protocol):
+class EncoderDecoder(Protocol):
     """A frozen generator: pixels in [0, 1] to latents and back."""
 
     @property
@@ -48,7 +48,7 @@ class LVAT(VAT):
         ValueError: no generator; unknown target or levels; as for :class:`VAT`.
     """
 
-    generator: Generator | None = None
+    generator: EncoderDecoder | None = None
     target: Target = "image"
     levels: Levels = "separate"
 
@@ -59,7 +59,7 @@ class LVAT(VAT):
         check_readings(self.target, self.levels)
 
     @property
-    def _generator(self) -> Generator:
+    def _generator(self) -> EncoderDecoder:
         assert self.generator is not None
         return self.generator
 
