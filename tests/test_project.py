@@ -160,6 +160,7 @@ def test_a_profile_may_be_about_one_notebook():
         ("robustness-cub200", "cub200-imagenet"),
         ("neighborhoods-cub200", "cub200-imagenet"),
         ("consistency-cub200", "cub200-imagenet"),
+        ("robustness-cub200-lite0", "cub200-lite0"),
         ("robustness-cifar10", "cifar10"),
         ("robustness-birds", "demo"),
     ],

@@ -156,20 +156,20 @@ def beside_paper(measured: pd.DataFrame, published: pd.DataFrame) -> Figure:
         ours = measured[measured["metric"] == metric]
         theirs = published[published["metric"] == metric]
         sources = list(dict.fromkeys(theirs["source"]))
-        labels = [f"paper, {s}" for s in sources] + [
-            f"here, {n}" for n in dict.fromkeys(ours["network"])
-        ]
+        architectures = list(dict.fromkeys(ours["network"]))
+        labels = [f"paper,\n{s}" for s in sources]
+        labels += [f"here,\n{name.removeprefix('timm/')}" for name in architectures]
         for row in theirs.itertuples():
             y = sources.index(row.source) + _nudge(row.noise, noises)
             ax.plot(row.difference, y, "D", ms=4, mfc="white", color=colours[row.noise])
         for row in ours.itertuples():
-            y = labels.index(f"here, {row.network}") + _nudge(row.noise, noises)
+            y = len(sources) + architectures.index(row.network) + _nudge(row.noise, noises)
             ax.plot([row.low, row.high], [y, y], color=colours[row.noise], lw=1.6)
             ax.plot(row.difference, y, "o", ms=5, color=colours[row.noise])
         ax.axvline(0, color="#444444", lw=0.9)
         ax.set_yticks(range(len(labels)), labels)
         ax.set(title=METRIC_LABELS[metric], xlabel="INNT - NT", ylim=(len(labels) - 0.4, -0.6))
-        ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4))
+        ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(3))
         ax.grid(axis="y", visible=False)
     for ax in axes.flat[len(metrics) :]:
         ax.set_axis_off()
