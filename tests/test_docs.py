@@ -423,7 +423,8 @@ def test_results_say_what_latent_neighbours_do():
 
 def test_results_say_what_every_training_does_in_every_neighbourhood():
     """`UPDATE=1` writes it into docs/results.md."""
-    folders = {"neighborhoods-birds": "generated birds", "neighborhoods-cub200": "CUB"}
+    folders = {"neighborhoods-birds": "generated birds", "neighborhoods-cifar10": "CIFAR-10",
+               "neighborhoods-cub200": "CUB"}  # fmt: skip
     parts = []
     for folder, title in folders.items():
         table = pd.read_csv(ROOT / f"figures/{folder}/neighborhoods.csv")
