@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from innt_lib.learn.zoo import TIMM
 from innt_lib.results.stats import mean_interval
 from innt_lib.results.style import (
     METHOD_COLOURS,
@@ -158,7 +159,7 @@ def beside_paper(measured: pd.DataFrame, published: pd.DataFrame) -> Figure:
         sources = list(dict.fromkeys(theirs["source"]))
         architectures = list(dict.fromkeys(ours["network"]))
         labels = [f"paper,\n{s}" for s in sources]
-        labels += [f"here,\n{name.removeprefix('timm/')}" for name in architectures]
+        labels += [f"here,\n{name.removeprefix(TIMM)}" for name in architectures]
         for row in theirs.itertuples():
             y = sources.index(row.source) + _nudge(row.noise, noises)
             ax.plot(row.difference, y, "D", ms=4, mfc="white", color=colours[row.noise])

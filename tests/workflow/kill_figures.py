@@ -6,7 +6,6 @@ then Snakemake, so that what they started lives on, as it does when a terminal d
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import shutil
@@ -15,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -71,28 +71,31 @@ def children(process: int) -> list[int]:
     return [int(line) for line in found.split()]
 
 
-def child(process: subprocess.Popen[bytes], folder: Path) -> int:
-    """The Snakemake that a run.py has started, once it has; RuntimeError if it ends without."""
-    while process.poll() is None:
-        held = (folder / LOCK).read_text() if (folder / LOCK).exists() else ""
-        if held and int(held) in children(process.pid):
-            return int(held)
-        time.sleep(0.1)
-    raise RuntimeError(
-        f"run.py ended before Snakemake began: {(folder / 'log').read_text()[-500:]}"
-    )
-
-
-def free(folder: Path, seconds: float = 600.0) -> None:
-    """Wait until nobody holds the workflow's lock; TimeoutError if somebody still does after that long."""
-    (folder / LOCK).parent.mkdir(exist_ok=True)
+def until(condition: Callable[[], object], what: str, seconds: float = 300.0) -> None:
+    """Wait for something; TimeoutError if it does not come."""
     end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {seconds:.0f} s for {what}")
+        time.sleep(0.5)
+
+
+def holder(folder: Path) -> int:
+    """The Snakemake that holds the workflow's lock, or held it last; 0 before the first."""
+    path = folder / LOCK
+    return int(path.read_text() or 0) if path.exists() else 0
+
+
+def is_free(folder: Path) -> bool:
+    """Whether nobody holds the workflow's lock."""
+    if not (folder / LOCK).exists():
+        return True
     with (folder / LOCK).open("a") as lock:
-        while time.monotonic() < end:
-            with contextlib.suppress(BlockingIOError):
-                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            time.sleep(0.5)
-    raise TimeoutError(f"{folder / LOCK} is still held after {seconds:.0f} s")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def main() -> int:
@@ -107,9 +110,10 @@ def main() -> int:
         print(f"undisturbed: {duration:.0f} s, {len(tables(whole))} tables")
         lost = 0
         for kill, share in enumerate(np.sort(random.uniform(0.05, 0.6, KILLS)), start=1):
-            free(killed)
+            until(lambda: is_free(killed), "the lock", 600)
             process, before = start(killed), finished(killed)
-            snakemake = child(process, killed)
+            until(lambda pid=process.pid: holder(killed) in children(pid), "Snakemake to begin", 60)
+            snakemake = holder(killed)
             time.sleep(float(share) * duration / 2)
             if kill % 2:
                 os.kill(snakemake, signal.SIGKILL)
@@ -123,7 +127,7 @@ def main() -> int:
             lost += sum(finished(killed)[run] != when for run, when in before.items())
             print(f"kill {kill}: {'snakemake' if kill % 2 else 'run.py, then snakemake'}, "
                   f"{len(finished(killed))} trainings finished", flush=True)  # fmt: skip
-        free(killed)
+        until(lambda: is_free(killed), "the lock", 600)
         before, status = finished(killed), start(killed).wait()
         lost += sum(finished(killed)[run] != when for run, when in before.items())
         different = [n for n, content in tables(whole).items() if tables(killed).get(n) != content]

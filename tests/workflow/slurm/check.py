@@ -24,7 +24,7 @@ import yaml
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from kill_figures import PROFILE, children, copy, finished, tables  # noqa: E402
+from kill_figures import PROFILE, children, copy, finished, tables, until  # noqa: E402
 
 Process = subprocess.Popen[bytes]
 Fault = Callable[[Process], None]
@@ -66,15 +66,6 @@ def queue(*states: str) -> dict[str, str]:
 def training() -> list[str]:
     """Numbers of the jobs that train at this moment."""
     return [number for number, what in queue("RUNNING").items() if what.startswith("rule_train")]
-
-
-def until(condition: Callable[[], object], what: str, seconds: float = 300.0) -> None:
-    """Wait for something; TimeoutError if it does not come."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"waited {seconds:.0f} s for {what}")
-        time.sleep(0.5)
 
 
 def set_node(state: str) -> None:
