@@ -212,6 +212,30 @@ def judge(claim: str, comparisons: pd.DataFrame, *, needed: str = "all") -> Verd
     return Verdict(claim, verdict, evidence)
 
 
+def within_one_error(results: pd.DataFrame, pictures: int) -> tuple[list[str], str | None]:
+    """How a setting is chosen: of the variants as accurate as the best, that with the most similar maps.
+
+    As accurate: top-1 on clean and on noisy pictures are both within one standard error, of this
+    number of pictures, of the best of all variants. Trainings are averaged; a variant of which one
+    collapsed is not chosen.
+
+    Args:
+        results: ``method`` (the variant), ``clean_top1``, ``noisy_top1`` (in percent), ``similarity`` and
+            ``collapsed``, one row a training.
+        pictures: that were judged.
+
+    Returns:
+        Those variants, and the chosen one; none, and None, if no variant is close in both.
+    """
+    accuracies = ["clean_top1", "noisy_top1"]
+    level = results.groupby("method", sort=False)[[*accuracies, "similarity", "collapsed"]].mean()
+    stands = level["collapsed"] == 0
+    best = level.loc[stands, accuracies].max()
+    error = (best * (100 - best) / pictures) ** 0.5
+    close = level[(level[accuracies] >= best - error).all(axis=1) & stands]
+    return list(close.index), None if close.empty else str(close["similarity"].idxmax())
+
+
 def flattens(curves: pd.DataFrame, noise: str, at: float) -> pd.DataFrame:
     """How much accuracy falls below and above a noise strength, seed by seed (Figure 6).
 

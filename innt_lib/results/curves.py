@@ -77,6 +77,31 @@ def trade_off(histories: pd.DataFrame) -> Figure:
     return figure
 
 
+def agreement(results: pd.DataFrame, families: Mapping[str, Sequence[str]]) -> Figure:
+    """What agreement of the maps costs, setting by setting: accuracy against map similarity.
+
+    A curve a family through the means of its variants, in their order: the first a small dot, the last
+    a large one. Trainings that collapsed are left out.
+
+    Args:
+        results: one row a training: ``method`` (the variant), ``clean_top1``, ``noisy_top1``,
+            ``similarity``, ``collapsed``.
+        families: the variants of each, e.g. with growing tau.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(7.4, 3.0), sharey=True)
+    means = standing(results).groupby("method")[["clean_top1", "noisy_top1", "similarity"]].mean()
+    for ax, which in zip(axes, ("clean", "noisy"), strict=True):
+        for name, variants in families.items():
+            part = means.reindex(variants).dropna()
+            (line,) = ax.plot(part[f"{which}_top1"], part["similarity"], lw=1.2, label=name)
+            sizes = [30.0 if variant == variants[-1] else 8.0 for variant in part.index]
+            ax.scatter(part[f"{which}_top1"], part["similarity"], sizes, color=line.get_color())
+        ax.set_xlabel(f"top-1 on {which} pictures (%)")
+    axes[0].set_ylabel("map similarity")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
+    return figure
+
+
 def at_equal_accuracy(histories: pd.DataFrame, a: str, b: str) -> pd.DataFrame:
     """How alike the maps of ``b`` were when it first was as accurate on noisy pictures as ``a`` in the end.
 

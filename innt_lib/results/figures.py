@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from innt_lib.results.comparisons import beside_paper, comparison, variants
-from innt_lib.results.curves import sweep, trade_off
+from innt_lib.results.curves import agreement, sweep, trade_off
 from innt_lib.results.stats import mean_interval
 from innt_lib.results.style import (
     CAM_LABELS,
@@ -25,7 +25,7 @@ from innt_lib.results.style import (
 )
 
 __all__ = [
-    "CAM_LABELS", "METHOD_LABELS", "METRIC_LABELS", "NOISE_LABELS", "beside_paper", "comparison",
+    "CAM_LABELS", "METHOD_LABELS", "METRIC_LABELS", "NOISE_LABELS", "agreement", "beside_paper", "comparison",
     "noise_calibration", "png", "save", "sweep", "trade_off", "training_curves", "use_style", "variants",
 ]  # fmt: skip
 

@@ -188,3 +188,16 @@ def test_curves_of_a_setting_and_of_a_training():
         "seed": 0, "accuracy": 0.4, "similarity_a": 0.9, "epoch": 2, "similarity_b": 0.6,
     }  # fmt: skip
     assert at_equal_accuracy(histories, "nt", "innt")["similarity_b"].isna().all()
+
+
+def test_curves_of_families_leave_out_what_collapsed():
+    results = pd.DataFrame({
+        "method": ["none", "a", "a", "b", "b x 4"], "collapsed": [0, 0, 0, 0, 1],
+        "clean_top1": [60.0, 61.0, 63.0, 50.0, 2.0], "noisy_top1": [10.0, 20.0, 30.0, 40.0, 2.0],
+        "similarity": [0.7, 0.8, 0.82, 0.9, 1.0],
+    })  # fmt: skip
+    figure = figures.agreement(results, {"one": ["none", "a"], "other": ["none", "b", "b x 4"]})
+    clean, noisy = ({line.get_label(): line for line in ax.lines} for ax in figure.axes)
+    assert list(clean["one"].get_xdata()) == [60.0, 62.0]
+    assert list(noisy["other"].get_xdata()) == [10.0, 40.0]
+    assert list(noisy["other"].get_ydata()) == [0.7, 0.9]

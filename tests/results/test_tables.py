@@ -62,6 +62,20 @@ def test_comparisons_are_among_trainings_that_stand():
     assert claims.compare(fallen, images(fallen), "innt", "nt", ["similarity"]).empty
 
 
+def test_the_rule_that_chooses_a_setting():
+    """Of 100 pictures, one standard error of the best 50 % is 5 points, of the best 80 % it is 4."""
+    results = pd.DataFrame({
+        "method": ["plain", "near", "near", "far", "fallen"],
+        "clean_top1": [80.0, 76.0, 76.5, 75.9, 90.0], "noisy_top1": [50.0, 45.0, 45.5, 50.0, 90.0],
+        "similarity": [0.6, 0.7, 0.7, 0.9, 1.0], "collapsed": [0, 0, 0, 0, 1],
+    })  # fmt: skip
+    assert claims.within_one_error(results, 100) == (["plain", "near"], "near")
+    apart = results[results["method"].isin(["far", "near"])].assign(
+        clean_top1=[50.0, 50.0, 90.0], noisy_top1=[90.0, 90.0, 50.0]
+    )
+    assert claims.within_one_error(apart, 100) == ([], None)
+
+
 def test_what_collapsed_is_said():
     table = results({"innt": [1, 2]}, nt=[0.5, 0.6, 0.7], innt=[0.8, 0.0, 1.0])
     said = tables.collapse(table)
