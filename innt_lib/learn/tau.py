@@ -35,6 +35,8 @@ def suggest_tau(
     Args:
         images: the training images, or standardised ones ``(N, 3, H, W)``.
         batch_size: that of the training, on which the norm over a batch depends.
+        norm: of :func:`innt_lib.learn.losses.activation_distance`.
+        start: what Reg_na is to be, positive.
 
     Raises:
         ValueError: the maps of the clean and of the noisy images do not differ, or not by a finite

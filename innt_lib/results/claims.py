@@ -3,7 +3,7 @@
 A comparison is one network, noise and metric, method against method. It is tested twice:
 
 * over seeds (paired t-test): would other trainings show the same?
-* over test images (Wilcoxon, values averaged over seeds): do these trained networks differ?
+* over test images (Wilcoxon, values averaged over the seeds of both): do these trained networks differ?
 
 Both p-values are corrected by Holm for all comparisons of the call of :func:`compare` that they come
 from; a claim may use a part of those, and is then judged more strictly than it need be.
@@ -114,9 +114,11 @@ def _over_images(images: pd.DataFrame, a: str, b: str, metric: str) -> float:
         column = _OF_IMAGE.get(metric, metric)
         values = images.get(column, math.nan)  # some are of no single image
     table = images.assign(value=values).pivot_table(
-        index="image", columns="method", values="value", aggfunc="mean", dropna=False
+        index=["image", "seed"], columns="method", values="value", aggfunc="mean", dropna=False
     )
-    return paired_images(table[a].to_numpy(), table[b].to_numpy())
+    # Of the same trainings: one that collapsed on one side counts on neither.
+    both = table[[a, b]].dropna().groupby(level="image").mean()
+    return paired_images(both[a].to_numpy(), both[b].to_numpy())
 
 
 def describe(comparisons: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -152,7 +153,7 @@ def beside_paper(measured: pd.DataFrame, published: pd.DataFrame) -> Figure:
     lines = -(-len(metrics) // columns)
     figure, axes = plt.subplots(lines, columns, figsize=(9.6, 0.4 + 2.2 * lines), squeeze=False)
     noises = in_order(pd.concat([published["noise"], measured["noise"]]), NOISE_LABELS)
-    colours = dict(zip(noises, _NOISE_COLOURS, strict=False))
+    colours = dict(zip(noises, itertools.cycle(_NOISE_COLOURS), strict=False))
     for ax, metric in zip(axes.flat, metrics, strict=False):
         ours = measured[measured["metric"] == metric]
         theirs = published[published["metric"] == metric]

@@ -32,7 +32,7 @@ def sweep(
     for ax, metric in zip(axes[0], metrics, strict=True):
         without = stand.loc[stand["value"] == 0, metric].mean()
         if np.isfinite(without):
-            ax.axhline(without, color="#444444", lw=0.9, ls=(0, (4, 3)), label="0")
+            ax.axhline(without, color="#444444", lw=0.9, ls=(0, (4, 3)), label=f"{setting} = 0")
         shown = stand[stand["value"] > 0]
         ax.plot(shown["value"], shown[metric], "o", ms=3, color="#1f5fa8", alpha=0.6)
         mean = shown.groupby("value")[metric].mean()
@@ -80,8 +80,8 @@ def trade_off(histories: pd.DataFrame) -> Figure:
 def agreement(results: pd.DataFrame, families: Mapping[str, Sequence[str]]) -> Figure:
     """What agreement of the maps costs, setting by setting: accuracy against map similarity.
 
-    A curve a family through the means of its variants, in their order: the first a small dot, the last
-    a large one. Trainings that collapsed are left out.
+    A curve a family through the means of its variants, in their order, a dot each, the last a large one.
+    Trainings that collapsed are left out.
 
     Args:
         results: one row a training: ``method`` (the variant), ``clean_top1``, ``noisy_top1``,

@@ -163,6 +163,17 @@ class Experiment:
         return names_of(self.networks)
 
     @property
+    def architecture(self) -> str:
+        """The network of an experiment that has one.
+
+        Raises:
+            ValueError: it has several.
+        """
+        if len(self.architectures) != 1:
+            raise ValueError(f"networks (={self.networks!r}) must be a single one in this notebook")
+        return self.architectures[0]
+
+    @property
     def strengths(self) -> dict[str, float]:
         """Strength by noise."""
         return {name: float(getattr(self, kind_of(name).setting)) for name in names_of(self.noises)}

@@ -60,7 +60,7 @@ def noise_calibration(curves: pd.DataFrame, chosen: dict[str, Sequence[float]]) 
             low, high = table["low"].clip(0, 100), table["high"].clip(0, 100)
             ax.fill_between(table.index, low, high, alpha=0.15, lw=0, color=palette[network])
         for line, strength in enumerate(chosen.get(noise, ())):
-            ax.axvline(strength, color="#444444", lw=0.9, ls=(0, (3, 3)), zorder=0)
+            ax.axvline(strength, color="#444444", lw=0.9, ls=(0, (3, 3)), zorder=1.5)
             there = part[part["strength"] == strength].groupby("network")["top1"].mean()
             text = [f"at {strength:g}", *(f"{n} {there[n]:.0f} %" for n in networks)]
             height = 0.98 - line * 0.09 * (len(networks) + 1.5)

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from innt_lib.results.style import METHOD_COLOURS, METHOD_LABELS, NOISE_LABELS
 
 COLOURS = {label: METHOD_COLOURS[method] for method, label in METHOD_LABELS.items()}
+_PLACES = {"none": "the picture", **NOISE_LABELS}
 MARKERS = {"": "D", "Gaussian": "o", "neighborhood": "s", "FGSM": "^", "PGD": "v"}  # of the noise
 
 
@@ -30,18 +31,19 @@ def everywhere(table: pd.DataFrame, measures: Sequence[str]) -> Figure:
         len(measures), 1, squeeze=False,
         figsize=(2.2 + 0.72 * (len(places) + 1), len(measures) * (0.9 + 0.26 * len(names))),
     )  # fmt: skip
+    shades = sns.light_palette("#77a9dc", as_cmap=True)  # for dark digits
     for ax, measure in zip(axes[:, 0], measures, strict=True):
         part = table[table["measure"] == measure]
         wide = part.pivot(index="training", columns="neighborhood", values="mean").reindex(names)
         wide = wide.reindex(columns=["none", *places] if measure == "accuracy" else places)
         factor = 100 if measure == "accuracy" else 1
         sns.heatmap(
-            factor * wide, ax=ax, annot=True, fmt=".0f" if factor == 100 else ".2f", cmap="cividis",
-            vmin=0, vmax=factor, cbar=False, linewidths=0.5, annot_kws={"size": 7.5},
+            factor * wide, ax=ax, annot=True, fmt=".0f" if factor == 100 else ".2f", cmap=shades,
+            vmin=0, vmax=factor, cbar=False, linewidths=0.5, annot_kws={"size": 7.5, "color": "#1a1a1a"},
         )  # fmt: skip
         ax.grid(visible=False)
         ax.set_facecolor("#e6e6e6")  # no flipped pair, or none kept
-        ax.set_xticklabels([NOISE_LABELS.get(place, place) for place in wide.columns])
+        ax.set_xticklabels([_PLACES.get(place, place) for place in wide.columns])
         ax.set(xlabel="", ylabel="", title=f"{measure}{' (%)' if factor == 100 else ''}")
         ax.tick_params(axis="x", rotation=25, labelsize=8)
         ax.tick_params(axis="y", rotation=0, labelsize=8)
@@ -52,7 +54,7 @@ def fronts(table: pd.DataFrame) -> Figure:
     """Accuracy kept against explanation kept: a panel a neighbourhood, a point a training.
 
     A colour a method, a marker a noise. Points on the front, which no training beats in both, are full and
-    joined by a line.
+    joined by a line; all panels have the same axes.
 
     Args:
         table: of :func:`innt_lib.results.neighborhoods.front` with its default measures.
@@ -62,7 +64,9 @@ def fronts(table: pd.DataFrame) -> Figure:
     styles = {name: _style(name) for name in names}
     columns = min(3, len(places))
     rows = math.ceil(len(places) / columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(3.0 * columns, 2.6 * rows), squeeze=False)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(3.0 * columns, 2.6 * rows), squeeze=False, sharex=True, sharey=True
+    )
     for ax, place in zip(axes.flat, places, strict=False):
         part = table[table["neighborhood"] == place].dropna()
         best = part[part["front"]].sort_values("accuracy")
@@ -74,8 +78,9 @@ def fronts(table: pd.DataFrame) -> Figure:
         ax.set_title(NOISE_LABELS.get(place, place), fontsize=9)
     for ax in axes.flat[len(places) :]:
         ax.set_visible(False)
-    for ax in axes[-1]:
+    for ax in axes.flat[max(0, len(places) - columns) : len(places)]:  # the lowest of each column
         ax.set_xlabel("accuracy (%)")
+        ax.tick_params(labelbottom=True)
     for ax in axes[:, 0]:
         ax.set_ylabel("map similarity")
     handles = [plt.Line2D([], [], ls="", label=name, **styles[name]) for name in names]

@@ -37,7 +37,11 @@ def trainings(
     Args:
         experiment: every method with every noise that it takes.
         further: other rows, by name.
+
+    Raises:
+        ValueError: the experiment has several networks.
     """
+    _ = experiment.architecture  # a row is one network, trained with several seeds
     found: dict[str, list[Run]] = {}
     for run in experiment.grid():
         name = METHOD_LABELS[run.label]

@@ -178,7 +178,8 @@ def joined(comparisons: pd.DataFrame) -> list[Verdict]:
             claim = f"{first} is {words} than {second}, {where}"
             found = judge(claim, part.assign(favours=sign * part["favours"]))
             amounts = "; ".join(
-                f"{row.network} {row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+                f"{row.network} {row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}], p "
+                f"{row.p_images:.2g} after Holm's correction"
                 for row in part.itertuples()
             )
             said.append(Verdict(claim, found.verdict, amounts or "no such pairs"))

@@ -28,7 +28,7 @@ import pandas as pd
 from filelock import FileLock
 
 from innt_lib import data
-from innt_lib.learn import networks, tau, training
+from innt_lib.learn import methods, networks, tau, training
 from innt_lib.learn.consistency import foreground_of
 from innt_lib.learn.losses import Norm
 from innt_lib.learn.split import SplitNetwork, check_size
@@ -168,8 +168,19 @@ def collapsed(run: Run) -> bool:
 
 
 def history(run: Run) -> pd.DataFrame:
-    """One row an epoch of a finished run; the columns are those of :func:`training.train`."""
+    """One row an epoch of a finished run; the columns are those of :func:`training.train`.
+
+    Where Reg_na is not trained on, it tells no runs apart: it was measured with the tau and the norm of
+    whoever asked first, and is NaN if they are not those of this run.
+    """
     table = pd.read_csv(run.directory / "history.csv")
+    made = json.loads((run.directory / "run.json").read_text())["parameters"]
+    asked = (run.tau, run.norm)
+    if methods.METHODS[run.method].held == "nothing" and asked != (
+        made["tau"],
+        made.get("norm", run.norm),
+    ):
+        table["reg"] = math.nan
     # Earlier versions did not look for a collapse (see also collapsed), nor at the maps.
     earlier = {"collapsed": 0.0, "test_similarity": math.nan}
     return table.assign(**{name: value for name, value in earlier.items() if name not in table})

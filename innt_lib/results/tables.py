@@ -78,7 +78,7 @@ def per_run(images: pd.DataFrame) -> pd.DataFrame:
         ``run, network, method, noise, seed, images, collapsed``; accuracies and gaps (``ACCURACY``)
         in percent;
         ``ad``, ``ai``, ``aepe`` and the other explanation metrics as fractions, images whose value
-        is undefined left out and counted in ``undefined``.
+        is undefined left out; ``undefined``: the images without a similarity.
     """
     rows = []
     for key, group in images.groupby(["run", *KEYS, "seed"], sort=False):

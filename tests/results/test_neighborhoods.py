@@ -108,3 +108,5 @@ def test_measured_once_and_kept(root):
     plt.close("all")
     with pytest.raises(ValueError, match="method"):
         dataclasses.replace(experiment, methods="nothing")
+    with pytest.raises(ValueError, match="networks .='smallcnn,resnet8'. must be a single one"):
+        neighborhoods.trainings(dataclasses.replace(experiment, networks="smallcnn,resnet8"))

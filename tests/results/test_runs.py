@@ -110,6 +110,15 @@ def test_ensure_trains_once_and_leaves_a_whole_run(root, monkeypatch):
     assert len(runs.history(run)) == 1
 
 
+def test_reg_is_shown_only_as_it_was_measured(root):
+    """NT's runs are the same whatever tau is, but Reg_na beside it was measured with one."""
+    run = runs.Run(**COMMON | {"method": "nt", "tau": 0.1})
+    other = replace(run, tau=0.2)
+    assert run.name == other.name
+    runs.ensure(run)
+    assert runs.history(run)["reg"].notna().all() and runs.history(other)["reg"].isna().all()
+
+
 def test_all_is_checked_before_anything_is_trained(root):
     good = runs.Run(**COMMON)
     for bad, message in (
@@ -332,7 +341,7 @@ def frame(metric, a, b):
 
 def image_frame(column, a, b):
     rows = [
-        {"network": "n", "noise": "gaussian", "method": m, "image": str(i), column: v}
+        {"network": "n", "noise": "gaussian", "method": m, "seed": 0, "image": str(i), column: v}
         for m, values in (("innt", a), ("nt", b))
         for i, v in enumerate(values)
     ]

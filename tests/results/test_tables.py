@@ -62,6 +62,16 @@ def test_comparisons_are_among_trainings_that_stand():
     assert claims.compare(fallen, images(fallen), "innt", "nt", ["similarity"]).empty
 
 
+def test_pictures_are_compared_within_the_same_trainings():
+    """Two trainings that agree, and a third whose partner collapsed."""
+    table = results({"innt": [2]}, nt=[0.5, 0.6, 0.9], innt=[0.5, 0.6, 0.1])
+    same = images(table)
+    noise = np.random.default_rng(1).normal(0, 0.1, 20)
+    same["similarity"] = same["seed"] + noise[same["image"]]
+    compared = claims.compare(table, same, "innt", "nt", ["similarity"])
+    assert compared["p_images"].item() == 1
+
+
 def test_the_rule_that_chooses_a_setting():
     """Of 100 pictures, one standard error of the best 50 % is 5 points, of the best 80 % it is 4."""
     results = pd.DataFrame({
