@@ -37,8 +37,8 @@ class Experiment:
         dataset: one of ``data.DATASETS``, or the path of an image folder.
         size: side of the images in pixels.
         networks: names, separated by commas; see :func:`innt_lib.learn.networks.build`.
-        methods: names, separated by commas: of ``learn.methods.METHODS``, or ``nt_once``, and for LVAT
-            ``lvat_vae`` or ``lvat_glow``.
+        methods: names, separated by commas: of ``learn.methods.METHODS``, or ``nt_once`` or
+            ``innt_scale_free``, and for LVAT ``lvat_vae`` or ``lvat_glow``.
         noises: names, separated by commas; see ``neighbors.NEIGHBORS``.
         weights: ``"none"``, ``"imagenet"`` or a checkpoint.
         mu_gaussian, mu_neighborhood: strengths of the two noises (Eq. 7 and 9).

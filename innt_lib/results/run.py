@@ -26,6 +26,7 @@ from innt_lib.system.files import write
 # What grids and tables call a method trained in another way than by default.
 VARIANTS: dict[str, dict[str, Any]] = {
     "nt_once": {"method": "nt", "resample": False},
+    "innt_scale_free": {"method": "innt", "norm": "unit"},
     "lvat_vae": {"method": "lvat", "vat": Virtual(generator=Generation(kind="vae"))},
     "lvat_glow": {"method": "lvat", "vat": Virtual(generator=Generation(kind="glow"))},
 }

@@ -32,11 +32,12 @@ class Colours(dict[str, str]):
 METHOD_LABELS = Labels({
     "baseline": "baseline", "nt": "NT", "nt_once": "NT, noise drawn once",
     "nt_weighted": "NT weighted", "innt_origin": "INNT origin", "innt": "INNT",
-    "consistency": "consistency", "vat": "VAT", "lvat_vae": "LVAT-VAE", "lvat_glow": "LVAT-Glow",
+    "innt_scale_free": "INNT scale-free", "consistency": "consistency",
+    "vat": "VAT", "lvat_vae": "LVAT-VAE", "lvat_glow": "LVAT-Glow",
 })  # fmt: skip
 METHOD_COLOURS = Colours({
     "baseline": "#8c8c8c", "nt": "#d1701f", "nt_once": "#a8452f", "nt_weighted": "#c9a227",
-    "innt_origin": "#5aa0c8", "innt": "#1f5fa8",
+    "innt_origin": "#5aa0c8", "innt": "#1f5fa8", "innt_scale_free": "#17becf",
     "consistency": "#7a9a01", "vat": "#6a3d9a", "lvat_vae": "#2e8b57", "lvat_glow": "#b3261e",
 })  # fmt: skip
 NOISE_LABELS = {
