@@ -234,11 +234,12 @@ MEASURES = {  # their titles and how they are written
 REGIME = {"cub200-imagenet": "INNT, tau 2e-4", "cub200-papers-tau": "INNT, tau 2e-3"}
 
 
-def a_second_network():
-    """What the README says of the profile cub200-lite0."""
-    names = ("table4_accuracy", "table3_interpretability")
-    cells = pd.concat(pd.read_csv(ROOT / f"figures/cub200-lite0/{name}.csv") for name in names)
-    assert set(cells["seeds"]) == {1}
+def in_words(folder, intro, seeds):
+    """Plain, NT and INNT of another profile, measure by measure."""
+    at = ROOT / "figures" / folder
+    (accuracy,) = at.glob("table?_accuracy.csv")
+    cells = pd.concat([pd.read_csv(accuracy), pd.read_csv(at / "table3_interpretability.csv")])
+    assert set(cells["seeds"]) == {seeds}
     mean = cells.set_index(["metric", "method"])["mean"]
     said = [
         f"{title} {', '.join(form.format(mean[metric, method]) for method in ('baseline', 'nt', 'innt'))}"
@@ -250,10 +251,19 @@ def a_second_network():
             ("ai", "Average Increase", "{:.2f}"),
         )
     ]
-    return (
-        "A second network, EfficientNet-Lite0 at 160 px, trained plainly, with NT and with INNT, once each: "
-        f"{'; '.join(said)} ([its tables](figures/cub200-lite0/))."
-    )
+    return f"{intro}: {'; '.join(said)} ([its tables](figures/{folder}/))."
+
+
+ELSEWHERE = {
+    "cub200-lite0": (
+        "A second network, EfficientNet-Lite0 at 160 px, trained plainly, with NT and with INNT, once each",
+        1,
+    ),
+    "cifar10-imagenet": (
+        "SqueezeNet on 2,000 pictures of CIFAR-10 at 112 px, three trainings of each, tau as `auto` says",
+        3,
+    ),
+}
 
 
 def part_by_part():
@@ -357,7 +367,8 @@ def test_readme_says_what_the_papers_regime_shows():
         f"{100 * plain['ebpg_clean']:.0f} % of the plain network's heat, {100 * plain['ebpg_noisy']:.0f} % "
         f"under noise; of NT's heat it has {100 * nt['ebpg_clean']:.0f} %, {100 * nt['ebpg_noisy']:.0f} % "
         "under noise. The paper's rows are of another network and all 200 classes.\n\n"
-        f"{why_the_settings_differ()}\n\n{part_by_part()}\n\n{a_second_network()}"
+        f"{why_the_settings_differ()}\n\n{part_by_part()}\n\n"
+        + "\n\n".join(in_words(folder, *about) for folder, about in ELSEWHERE.items())
     )
     check_block(ROOT / "README.md", "regime", text)
 
