@@ -375,16 +375,17 @@ def test_readme_says_what_the_papers_regime_shows():
 
 def test_results_say_which_part_of_the_method_does_it():
     """In the paper's regime; `UPDATE=1` writes it into docs/results.md."""
-    at = ROOT / "figures/cub200-methods"
+    at, ours = ROOT / "figures/cub200-methods", ROOT / "figures/cub200-scale-free"
     names = ("table4_accuracy", "table3_interpretability")
     cells = pd.concat(pd.read_csv(at / f"{name}.csv") for name in names)
-    assert set(cells["seeds"]) == {3}
+    parts = pd.concat(pd.read_csv(folder / "table3_parts.csv") for folder in (at, ours))
+    parts = parts.reset_index(drop=True)
+    assert set(cells["seeds"]) == {3} and set(parts["seeds"][-6:]) == {2}
     means = cells.pivot(index="method", columns="metric", values="mean")
     means = means.loc[cells["method"].unique()].rename(index=METHOD_LABELS)
     table = pd.DataFrame({
         title: means[metric].map(form.format) for metric, (title, form) in MEASURES.items()
     }).rename_axis("trained")  # fmt: skip
-    parts = pd.read_csv(at / "table3_parts.csv")
     significant = parts["p_seeds"].lt(0.05).map({True: "‡", False: ""})
     significant[(parts["p_images"] < 0.05) & significant.eq("")] = "†"
     parts["said"] = parts["difference"].map("{:+.3g}".format) + significant
