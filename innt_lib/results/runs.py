@@ -175,11 +175,8 @@ def history(run: Run) -> pd.DataFrame:
     """
     table = pd.read_csv(run.directory / "history.csv")
     made = json.loads((run.directory / "run.json").read_text())["parameters"]
-    asked = (run.tau, run.norm)
-    if methods.METHODS[run.method].held == "nothing" and asked != (
-        made["tau"],
-        made.get("norm", run.norm),
-    ):
+    same = run.tau == made["tau"] and run.norm == made.get("norm", run.norm)
+    if not same and methods.METHODS[run.method].held == "nothing":
         table["reg"] = math.nan
     # Earlier versions did not look for a collapse (see also collapsed), nor at the maps.
     earlier = {"collapsed": 0.0, "test_similarity": math.nan}

@@ -170,7 +170,7 @@ def test_curves_of_a_setting_and_of_a_training():
     figure = figures.sweep(results, values, ["clean_top1", "similarity"], "tau")
     lines = {line.get_label(): line for line in figure.axes[0].lines}
     assert list(lines["collapsed"].get_xdata()) == [2e-3]
-    assert list(lines["0"].get_ydata()) == [60.0, 60.0]
+    assert list(lines["tau = 0"].get_ydata()) == [60.0, 60.0]
     mean = next(line for line in figure.axes[0].lines if line.get_linestyle() == "-")
     assert list(mean.get_xdata()) == [1e-4] and list(mean.get_ydata()) == [62.0]
 
