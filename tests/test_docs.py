@@ -35,6 +35,12 @@ def check_block(path, name, text):
         assert shown == text
 
 
+def marked(row):
+    """A difference, with a dagger if it is significant over images, a double one if over trainings."""
+    sign = "‡" if row["p_seeds"] < 0.05 else "†" if row["p_images"] < 0.05 else ""
+    return f"{row['difference']:+.3g}{sign}"
+
+
 FOLDERS = {
     "cifar10": "CIFAR-10",
     "cub200": "CUB, from scratch",
@@ -141,9 +147,7 @@ def test_evidence_for_the_readings_is_that_of_the_committed_tables():
         for (network, noise, a, b), group in table.groupby(keys, sort=False):
             row = {"question": question, "network, noise": f"{network}, {noise}"}
             row["compared"] = f"{a} - {b}"
-            for r in group.itertuples():
-                sign = "‡" if r.p_seeds < 0.05 else "†" if r.p_images < 0.05 else ""
-                row[r.metric] = f"{r.difference:+.3g}{sign}"
+            row |= {r["metric"]: marked(r) for _, r in group.iterrows()}
             rows.append(row)
     text = pd.DataFrame(rows).fillna("").to_markdown(index=False, disable_numparse=True)
     fallen = []
@@ -339,9 +343,7 @@ def test_readme_says_what_the_papers_regime_shows():
     ])  # fmt: skip
     differences = pd.DataFrame([
         {"INNT - NT": name} | {
-            title: f"{row[metric]:+.3g}" + ("‡" if p[metric] < 0.05 else "†" if q[metric] < 0.05 else "")
-            for metric, (title, _) in MEASURES.items()
-            for row, p, q in [(rows["difference"], rows["p_seeds"], rows["p_images"])]
+            title: marked(rows.loc[metric]) for metric, (title, _) in MEASURES.items()
         }
         for name, rows in against.items()
     ])  # fmt: skip
@@ -393,9 +395,7 @@ def test_results_say_which_part_of_the_method_does_it():
     table = pd.DataFrame({
         title: means[metric].map(form.format) for metric, (title, form) in MEASURES.items()
     }).rename_axis("trained")  # fmt: skip
-    significant = parts["p_seeds"].lt(0.05).map({True: "‡", False: ""})
-    significant[(parts["p_images"] < 0.05) & significant.eq("")] = "†"
-    parts["said"] = parts["difference"].map("{:+.3g}".format) + significant
+    parts["said"] = parts.apply(marked, axis=1)
     a, b = (parts[side].map(METHOD_LABELS) for side in ("a", "b"))
     parts["part"] += " (" + a + " - " + b + ")"
     by_part = parts.pivot(index="part", columns="metric", values="said").loc[parts["part"].unique()]
