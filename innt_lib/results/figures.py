@@ -67,6 +67,7 @@ def noise_calibration(curves: pd.DataFrame, chosen: dict[str, Sequence[float]]) 
             ax.annotate(
                 "\n".join(text), (strength, height), xytext=(4, 0), textcoords="offset points",
                 xycoords=("data", "axes fraction"), va="top", fontsize=7.5, color="#333333",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.85},
             )  # fmt: skip
         symbol = r"$\mu_G$" if noise.startswith("Gauss") else r"$\mu_N$"
         ax.set(title=noise, xlabel=f"noise strength {symbol}", ylim=(0, top))
