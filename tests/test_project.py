@@ -246,6 +246,34 @@ def test_a_kept_copy_leads_back_to_the_series_and_is_the_same_every_time(tmp_pat
     )
 
 
+def test_pictures_that_lie_beside_a_kept_copy_are_linked(tmp_path):
+    (tmp_path / "deeper").mkdir()
+    lines = [
+        "import matplotlib.pyplot as plt",
+        "from innt_lib.results import figures",
+        "for name in ('one', 'two'):",
+        "    figure, _ = plt.subplots(figsize=(1, 1))",
+        f"    figures.save(figure, {str(tmp_path / 'deeper')!r}, f'my_{{name}}')",
+    ]
+    sources = ["\n".join(lines), "plt.subplots(figsize=(1, 1));"]
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=KERNEL)
+    nbformat.write(notebook, tmp_path / "a.ipynb")
+    assert execute(tmp_path / "a.ipynb", tmp_path / "out.ipynb", {}) == 0
+    keep(tmp_path / "out.ipynb", tmp_path / "kept.ipynb", tmp_path)
+    linked, not_saved = (cell.outputs for cell in nbformat.read(tmp_path / "kept.ipynb", 4).cells)
+    assert [output.data["text/markdown"] for output in linked] == [
+        "![my_one](deeper/my_one.png)",
+        "![my_two](deeper/my_two.png)",
+    ]
+    assert not any("image/png" in output.data for output in linked)
+    assert "image/png" in not_saved[0].data
+    (tmp_path / "deeper/my_two.png").unlink()  # then the copy needs its own
+    keep(tmp_path / "out.ipynb", tmp_path / "kept.ipynb", tmp_path)
+    first = nbformat.read(tmp_path / "kept.ipynb", 4).cells[0]
+    assert ["image/png" in output.data for output in first.outputs] == [True, True]
+
+
 def test_the_estimate_counts_every_step_that_is_left(root, monkeypatch):
     import prepare
 

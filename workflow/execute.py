@@ -16,6 +16,7 @@ from typing import Any
 import nbformat
 import papermill
 import yaml
+from IPython.core.inputtransformer2 import TransformerManager
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from strip import strip
@@ -93,12 +94,44 @@ def failed(notebook: Path, output: Path, count: int | None, source: str, reason:
 
 
 def keep(executed: Path, copy: Path, series: Path) -> None:
-    """Copy an executed notebook as it is to be read: stripped, its links leading back to the series."""
+    """Copy an executed notebook as it is to be read beside the files that it saved.
+
+    It is stripped, its links lead back to the series, and pictures that lie beside it are linked, not
+    kept a second time.
+    """
     shutil.copyfile(executed, copy)
     strip(copy)
+    link_pictures(copy)
     back = os.path.relpath(series, copy.parent)
     links = r"\]\((\d\d_\w+\.ipynb|\.\./\w[^)]*)\)"  # to its neighbours, and out of their folder
     copy.write_text(re.sub(links, rf"]({back}/\1)", copy.read_text()))
+
+
+def link_pictures(path: Path) -> None:
+    """Put links in the place of a cell's pictures, where all that it saved lie beside the notebook."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
+        shown = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+        files = [file for name in saved(cell.source) for file in sorted(path.parent.rglob(name))]
+        if len(shown) == len(files):
+            for output, file in zip(shown, files, strict=True):
+                name = file.relative_to(path.parent).as_posix()
+                output.data = {"text/markdown": f"![{file.stem}]({name})", "text/plain": name}
+    nbformat.write(notebook, path)
+
+
+def saved(source: str) -> list[str]:
+    """The names under which a cell saves figures, as patterns; names that it computes are left out."""
+    tree = ast.parse(TransformerManager().transform_cell(source))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    names = [call.args[2] for call in calls if ast.unparse(call.func) == "figures.save"]
+    patterns = []
+    for name in names:
+        parts = name.values if isinstance(name, ast.JoinedStr) else [name]
+        if isinstance(parts[0], ast.Constant):
+            said = [str(part.value) if isinstance(part, ast.Constant) else "*" for part in parts]
+            patterns.append("".join(said) + ".png")
+    return patterns
 
 
 def main() -> int:
