@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from innt_lib.results.claims import LEVEL
 from innt_lib.results.style import METHOD_COLOURS, METHOD_LABELS, NOISE_LABELS
 
 COLOURS = {label: METHOD_COLOURS[method] for method, label in METHOD_LABELS.items()}
@@ -47,6 +49,37 @@ def everywhere(table: pd.DataFrame, measures: Sequence[str]) -> Figure:
         ax.set(xlabel="", ylabel="", title=f"{measure}{' (%)' if factor == 100 else ''}")
         ax.tick_params(axis="x", rotation=25, labelsize=8)
         ax.tick_params(axis="y", rotation=0, labelsize=8)
+    return figure
+
+
+def differences(table: pd.DataFrame) -> Figure:
+    """Who explains the neighbours more alike: a row a pair of trainings, a column a neighbourhood.
+
+    Blue: the first of the two. A dagger: p < 0.05 over pictures; a double one: over trainings too.
+
+    Args:
+        table: of :func:`innt_lib.results.neighborhoods.alike`.
+    """
+    table = table.assign(pair=table["a"] + " - " + table["b"])
+    index = {"index": "pair", "columns": "neighborhood"}
+    order = {"index": table["pair"].unique(), "columns": table["neighborhood"].unique()}
+    wide = table.pivot(**index, values="difference").reindex(**order)
+    signs = np.select([table["p_seeds"] < LEVEL, table["p_images"] < LEVEL], ["‡", "†"], "")
+    said = [f"{x:+.2f}{sign}" for x, sign in zip(table["difference"], signs, strict=True)]
+    text = table.assign(said=said).pivot(**index, values="said").reindex(**order)
+    figure, ax = plt.subplots(figsize=(3.2 + 0.8 * wide.shape[1], 1.0 + 0.27 * len(wide)))
+    ends = float(np.nanmax(np.abs(wide.to_numpy())))
+    shades = sns.diverging_palette(20, 245, s=60, l=70, as_cmap=True)  # for dark digits
+    sns.heatmap(
+        wide, ax=ax, annot=text.fillna(""), fmt="", cmap=shades, vmin=-ends, vmax=ends,
+        cbar=False, linewidths=0.5, annot_kws={"size": 7.5, "color": "#1a1a1a"},
+    )  # fmt: skip
+    ax.grid(visible=False)
+    ax.set_facecolor("#e6e6e6")
+    ax.set_xticklabels([_PLACES.get(place, place) for place in wide.columns])
+    ax.set(xlabel="", ylabel="", title="difference of map similarity")
+    ax.tick_params(axis="x", rotation=25, labelsize=8)
+    ax.tick_params(axis="y", rotation=0, labelsize=8)
     return figure
 
 

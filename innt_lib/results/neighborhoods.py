@@ -17,6 +17,7 @@ from innt_lib.learn.split import SplitNetwork
 from innt_lib.learn.weighing import Weighing
 from innt_lib.neighbors import Attack, Neighbor
 from innt_lib.results import runs
+from innt_lib.results.claims import compare
 from innt_lib.results.experiment import Experiment
 from innt_lib.results.pairs import kept_regions, pairs
 from innt_lib.results.robustness import robustness
@@ -164,6 +165,27 @@ def cells(seen: pd.DataFrame) -> pd.DataFrame:
         clean = {"mean": over.mean, "low": over.low, "high": over.high, "seeds": over.n}
         rows.append({"training": training, "neighborhood": "none", "measure": "accuracy"} | clean)
     return pd.DataFrame(rows)
+
+
+def alike(seen: pd.DataFrame, asked: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """Under which trainings the maps of a picture and of its neighbour agree better than under others.
+
+    Args:
+        seen: of :func:`measure`; collapsed trainings are left out.
+        asked: pairs of trainings, by name; those that are not there are left out.
+
+    Returns:
+        As :func:`innt_lib.results.claims.compare` of the similarity: ``neighborhood, a, b, difference``
+        (a - b), ``low, high, effect_size, seeds, p_seeds, p_images`` (corrected by Holm over all rows)
+        and ``favours``.
+    """
+    names = {"training": "method", "corruption": "noise", "picture": "image"}
+    images = seen.rename(columns=names).assign(network="")
+    keys = ["network", "noise", "method", "seed", "collapsed"]
+    results = images.groupby(keys, sort=False, as_index=False)["similarity"].mean()
+    a, b = [pair[0] for pair in asked], [pair[1] for pair in asked]
+    table = compare(results, images, a, b, ["similarity"])
+    return table.drop(columns=["network", "metric"]).rename(columns={"noise": "neighborhood"})
 
 
 def front(table: pd.DataFrame, x: str = "accuracy", y: str = "similarity") -> pd.DataFrame:

@@ -49,6 +49,29 @@ def test_collapsed_trainings_do_not_count():
     assert (row["mean"].item(), row["seeds"].item()) == (0.25, 1)
 
 
+def test_whose_maps_agree_better_by_hand():
+    pairs = toy()
+    # By seed: a - b is 0.3 and 0.5; of three pictures, as the fourth of b has a flat map.
+    pairs.loc[(pairs["training"] == "b") & (pairs["seed"] == 1), "similarity"] = 0.4
+    pairs.loc[(pairs["training"] == "b") & (pairs["picture"] == 3), "similarity"] = np.nan
+    table = neighborhoods.alike(pairs, [("a", "b"), ("b", "a"), ("a", "not there")])
+    assert table[["neighborhood", "a", "b"]].to_numpy().tolist() == [
+        ["noise", "a", "b"],
+        ["noise", "b", "a"],
+    ]
+    np.testing.assert_allclose(table["difference"], [0.4, -0.4])
+    # Wilcoxon of three equal signs: 2 / 2^3; Holm doubles both.
+    np.testing.assert_allclose(table["p_images"], [0.5, 0.5])
+    assert table["favours"].tolist() == [1, -1] and table["p_seeds"].isna().all()
+    figure = neighborhood_figures.differences(table)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["+0.40", "-0.40"]
+    plt.close(figure)
+    pairs["collapsed"] = pairs["seed"] == 0
+    (left,) = neighborhoods.alike(pairs, [("a", "b")])["difference"]
+    assert left == pytest.approx(0.5)
+    assert neighborhoods.alike(pairs, []).empty
+
+
 def test_the_front_by_hand():
     rows = [
         (name, "noise", measure, value)
