@@ -158,7 +158,7 @@ def test_a_profile_may_be_about_one_notebook():
     ("one", "other"),
     [
         ("robustness-cub200", "cub200-imagenet"),
-        ("neighborhoods-cub200", "cub200-imagenet"),
+        ("cub200-scorecam", "cub200-imagenet"),
         ("consistency-cub200", "cub200-imagenet"),
         ("robustness-cub200-lite0", "cub200-lite0"),
         ("robustness-cifar10", "cifar10"),
@@ -166,15 +166,21 @@ def test_a_profile_may_be_about_one_notebook():
     ],
 )
 def test_networks_of_a_profile_are_those_of_another(one, other):
-    def names(profile):
-        content = yaml.safe_load((ROOT / f"workflow/config/{profile}.yaml").read_text())
-        fields = Experiment.__dataclass_fields__
-        given = {k: v for k, v in content["parameters"].items() if k in fields}
-        given["tau"] = 1.0 if given["tau"] == "auto" else given["tau"]
-        (dataset,) = content["figures"].values()
-        return {run.name for run in Experiment(**given, dataset=dataset).grid()}
+    assert names_of_runs(one) <= names_of_runs(other)
 
-    assert names(one) < names(other) or names(one) == names(other)
+
+def names_of_runs(profile, **changes):
+    content = yaml.safe_load((ROOT / f"workflow/config/{profile}.yaml").read_text())
+    fields = Experiment.__dataclass_fields__
+    given = {k: v for k, v in content["parameters"].items() if k in fields}
+    given["tau"] = 1.0 if given["tau"] == "auto" else given["tau"]
+    (dataset,) = content["figures"].values()
+    return {run.name for run in Experiment(**given | changes, dataset=dataset).grid()}
+
+
+def test_every_neighbourhood_meets_the_networks_of_both_noises():
+    for noise, other in (("gaussian", "cub200-imagenet"), ("neighborhood", "cub200-neighborhood")):
+        assert names_of_runs("neighborhoods-cub200", noises=noise) <= names_of_runs(other)
 
 
 def test_birds_from_cifar10_start_where_its_plain_network_ended():
