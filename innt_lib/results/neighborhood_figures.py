@@ -10,6 +10,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
 from innt_lib.results.claims import LEVEL
@@ -22,6 +24,8 @@ MARKERS = {"": "D", "Gaussian": "o", "neighborhood": "s", "FGSM": "^", "PGD": "v
 
 def everywhere(table: pd.DataFrame, measures: Sequence[str]) -> Figure:
     """A heat-mapped table a measure: a row a training, a column a neighbourhood, a number a cell.
+
+    Grey: no flipped pair, or none kept.
 
     Args:
         table: of :func:`innt_lib.results.neighborhoods.cells`.
@@ -38,17 +42,11 @@ def everywhere(table: pd.DataFrame, measures: Sequence[str]) -> Figure:
         part = table[table["measure"] == measure]
         wide = part.pivot(index="training", columns="neighborhood", values="mean").reindex(names)
         wide = wide.reindex(columns=["none", *places] if measure == "accuracy" else places)
-        factor = 100 if measure == "accuracy" else 1
-        sns.heatmap(
-            factor * wide, ax=ax, annot=True, fmt=".0f" if factor == 100 else ".2f", cmap=shades,
-            vmin=0, vmax=factor, cbar=False, linewidths=0.5, annot_kws={"size": 7.5, "color": "#1a1a1a"},
-        )  # fmt: skip
-        ax.grid(visible=False)
-        ax.set_facecolor("#e6e6e6")  # no flipped pair, or none kept
-        ax.set_xticklabels([_PLACES.get(place, place) for place in wide.columns])
-        ax.set(xlabel="", ylabel="", title=f"{measure}{' (%)' if factor == 100 else ''}")
-        ax.tick_params(axis="x", rotation=25, labelsize=8)
-        ax.tick_params(axis="y", rotation=0, labelsize=8)
+        percent = measure == "accuracy"
+        wide = 100 * wide if percent else wide
+        text = wide.map(("{:.0f}" if percent else "{:.2f}").format).where(wide.notna(), "")
+        _cells(ax, wide, text, shades, (0, 100 if percent else 1))
+        ax.set_title(f"{measure} (%)" if percent else measure)
     return figure
 
 
@@ -70,17 +68,25 @@ def differences(table: pd.DataFrame) -> Figure:
     figure, ax = plt.subplots(figsize=(3.2 + 0.8 * wide.shape[1], 1.0 + 0.27 * len(wide)))
     ends = float(np.nanmax(np.abs(wide.to_numpy())))
     shades = sns.diverging_palette(20, 245, s=60, l=70, as_cmap=True)  # for dark digits
+    _cells(ax, wide, text.fillna(""), shades, (-ends, ends))
+    ax.set_title("difference of map similarity")
+    return figure
+
+
+def _cells(
+    ax: Axes, values: pd.DataFrame, text: pd.DataFrame, shades: Colormap, ends: tuple[float, float]
+) -> None:
+    """A shaded cell a value with its text, grey where there is none; columns are neighbourhoods."""
     sns.heatmap(
-        wide, ax=ax, annot=text.fillna(""), fmt="", cmap=shades, vmin=-ends, vmax=ends,
-        cbar=False, linewidths=0.5, annot_kws={"size": 7.5, "color": "#1a1a1a"},
+        values, ax=ax, annot=text, fmt="", cmap=shades, vmin=ends[0], vmax=ends[1], cbar=False,
+        linewidths=0.5, annot_kws={"size": 7.5, "color": "#1a1a1a"},
     )  # fmt: skip
     ax.grid(visible=False)
     ax.set_facecolor("#e6e6e6")
-    ax.set_xticklabels([_PLACES.get(place, place) for place in wide.columns])
-    ax.set(xlabel="", ylabel="", title="difference of map similarity")
+    ax.set_xticklabels([_PLACES.get(place, place) for place in values.columns])
+    ax.set(xlabel="", ylabel="")
     ax.tick_params(axis="x", rotation=25, labelsize=8)
     ax.tick_params(axis="y", rotation=0, labelsize=8)
-    return figure
 
 
 def fronts(table: pd.DataFrame) -> Figure:
