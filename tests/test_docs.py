@@ -541,11 +541,19 @@ def test_results_say_what_latent_neighbours_do():
     check_block(ROOT / "docs/results.md", "latent", "\n\n".join(parts))
 
 
+def across(wide, learned, judged):
+    """What learning from one kind of neighbour does to the maps under another."""
+    by = {name: wide.at[f"{name}, {learned} - baseline", judged] for name in ("NT", "INNT")}
+    return (
+        f"under {judged} by {by['NT']} (NT with {learned}) and {by['INNT']} (INNT with {learned})"
+    )
+
+
 def test_results_say_what_every_training_does_in_every_neighbourhood():
     """`UPDATE=1` writes it into docs/results.md."""
     folders = {"neighborhoods-birds": "generated birds", "neighborhoods-cifar10": "CIFAR-10",
                "neighborhoods-cub200": "CUB"}  # fmt: skip
-    parts = []
+    parts, crossed = [], []
     for folder, title in folders.items():
         table = pd.read_csv(ROOT / f"figures/{folder}/neighborhoods.csv")
         summary = pd.read_csv(ROOT / f"figures/{folder}/neighborhood_summary.csv")
@@ -577,4 +585,10 @@ def test_results_say_what_every_training_does_in_every_neighbourhood():
         parts.append(
             wide.rename_axis(link).reset_index().to_markdown(index=False, disable_numparse=True)
         )
+        both = across(wide, "FGSM", "Gaussian"), across(wide, "Gaussian", "FGSM")
+        crossed.append(f"On {title} {'; '.join(both)}.")
+    parts.append(
+        "Do networks that learned from attacked pictures explain noisy ones more alike, and the other "
+        f"way round? Change of the similarity against the plain network: {' '.join(crossed)}"
+    )
     check_block(ROOT / "docs/results.md", "neighborhoods", "\n\n".join(parts))
