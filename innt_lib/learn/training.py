@@ -139,6 +139,8 @@ class _Loop:
         self.network.train()
         if (phase := self.settings.at(self.epoch)) != self.step.phase:
             self.step.enter(phase)
+        if phase.head_alone:
+            self.network.features.eval()  # running statistics stay as the weights do
         size, home = self.settings.batch_size, self.step.pixels.device
         both, steps = self.step.smoothness is not None, len(self.images) // size
         order = batches(len(self.images), size, self.generators["order"], self.chosen, both)
@@ -174,7 +176,7 @@ class _Loop:
     def collapsed(self, row: dict[str, float]) -> bool:
         """Whether the network says the same of everything, as a large tau can teach it."""
         few = _sample(self.images, max(2, self.settings.batch_size)).tensor().to(self.device)
-        silent = fell_silent(
+        silent = self.step.objective.regularised and fell_silent(
             row["reg"], row["train_clean"], len(self.images.classes), len(self.images)
         )
         return silent or constant_maps(self.network, standardise(few))
@@ -235,9 +237,11 @@ class _Loop:
         began, now = state.get("training"), self.identity()
         if began is None:
             raise ValueError(f"{path}: left by an earlier version; remove the file to begin anew")
-        if other := [f"{k} {began.get(k)}, now {now[k]}" for k in now if began.get(k) != now[k]]:
+        names = sorted(began.keys() | now.keys())  # defaults are left out of either
+        if other := [k for k in names if began.get(k) != now.get(k)]:
+            said = [f"{k} {began.get(k)}, now {now.get(k)}" for k in other]
             raise ValueError(
-                f"{path}: this training began otherwise ({'; '.join(other)}); go on as it began, or "
+                f"{path}: this training began otherwise ({'; '.join(said)}); go on as it began, or "
                 "remove the file to begin anew"
             )
         self.epoch, self.history = state["epoch"], state["history"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import difflib
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.system import paths
+from innt_lib.system.tensors import MEAN, STD
 
 TORCHVISION = (
     "alexnet",
@@ -88,6 +90,9 @@ def _load_squeezenet(features: nn.Module) -> None:
 def timm_network(name: str, classes: int, imagenet: bool) -> SplitNetwork:
     """A network of timm, split where its ``forward_features`` ends and ``forward_head`` begins.
 
+    It takes pixels standardised as everywhere here; where timm says that its weights learned from others,
+    they are standardised anew inside.
+
     Args:
         name: timm's, without ``timm/``.
 
@@ -120,6 +125,21 @@ def check_timm(name: str) -> None:
         near = difflib.get_close_matches(architecture, timm.list_models(), 3)
         hint = f" (near it: {', '.join(TIMM + n for n in near)})" if near else ""
         raise ValueError(f"network (={TIMM + name!r}): timm has none of that name{hint}")
+
+
+def own_pixels(network: str) -> tuple[Sequence[float], Sequence[float]] | None:
+    """Mean and deviation of the pixels that a timm network learned from, where not ``MEAN`` and ``STD``.
+
+    Args:
+        network: its name, of timm's with ``timm/``; of all others None.
+    """
+    if not network.startswith(TIMM):
+        return None
+    import timm
+
+    found = timm.get_pretrained_cfg(network.removeprefix(TIMM))
+    mean, std = (found.mean, found.std) if found else (MEAN, STD)
+    return None if (tuple(mean), tuple(std)) == (MEAN, STD) else (tuple(mean), tuple(std))
 
 
 def _packaged(name: str) -> str | None:
@@ -158,6 +178,22 @@ class _Part(nn.Module):
         return out
 
 
+class _Restandardised(_Part):
+    """Features that learned from pixels of another mean and deviation than those of this library."""
+
+    def __init__(self, model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__(model, "forward_features")
+        ours, theirs = (torch.tensor(c).view(2, 3, 1, 1) for c in ((MEAN, STD), (mean, std)))
+        self.scale: Tensor
+        self.shift: Tensor
+        # Not of the state: checkpoints hold what is learned.
+        self.register_buffer("scale", ours[1] / theirs[1], persistent=False)
+        self.register_buffer("shift", (ours[0] - theirs[0]) / theirs[1], persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(torch.addcmul(self.shift, x, self.scale))
+
+
 def _split_timm(model: Any, name: str) -> SplitNetwork:
     used: set[str] = set()
     hooks = [
@@ -179,4 +215,6 @@ def _split_timm(model: Any, name: str) -> SplitNetwork:
     features, head = copy.deepcopy(model), model
     for key, _ in list(model.named_children()):
         setattr(head if key in used else features, key, nn.Identity())
-    return SplitNetwork(_Part(features, "forward_features"), _Part(head, "forward_head")).train()
+    pixels = own_pixels(TIMM + name)
+    first = _Restandardised(features, *pixels) if pixels else _Part(features, "forward_features")
+    return SplitNetwork(first, _Part(head, "forward_head")).train()

@@ -1,10 +1,13 @@
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save
+from skimage import data
 from torch import nn
 
 from innt_lib.learn.networks import NETWORKS, build, load_checkpoint, save_checkpoint
 from innt_lib.learn.split import SplitNetwork, check_size, map_size
+from innt_lib.system.tensors import standardise, to_pixels
 
 
 def images(size, n=2):
@@ -182,10 +185,14 @@ def test_timms_networks_are_split_at_their_own_seam(name):
         whole.reset_classifier(6)
     whole.eval()
     assert sum(p.numel() for p in split.parameters()) == sum(p.numel() for p in whole.parameters())
+    found = whole.pretrained_cfg  # what pixels the library itself would give it
+    pixels = to_pixels(images(64))
+    mean, std = (torch.tensor(found[key]).view(3, 1, 1) for key in ("mean", "std"))
     with torch.no_grad():
         maps = split.features(images(64))
-        torch.testing.assert_close(maps, whole.forward_features(images(64)))
-        torch.testing.assert_close(split.head(maps), whole(images(64)))
+        theirs = (pixels - mean) / std
+        torch.testing.assert_close(maps, whole.forward_features(theirs), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(split.head(maps), whole(theirs), rtol=1e-4, atol=1e-5)
     assert not [k for k in split.state_dict() if not k.startswith(("features.", "head."))]
 
 
@@ -205,6 +212,21 @@ def test_lite0_has_its_packages_imagenet_weights():
         same = torch.equal(states[0][key], states[1][key])
         assert same == (not key.endswith(("classifier.weight", "classifier.bias"))), key
     assert float(states[0]["features.model.bn1.running_var"].std()) > 0.1  # trained, not new
+
+
+def test_lite0_meets_pixels_as_it_learned_from_them():
+    """Statistics behind the stem are those that it learned; pixels standardised otherwise double them."""
+    network = build("timm/tf_efficientnet_lite0", 40, "imagenet").eval()
+    found = [image[:300, :300] for image in (data.chelsea(), data.coffee(), data.astronaut())]
+    photographs = standardise(torch.from_numpy(np.stack(found)))
+    seen = []
+    stem = network.features.model.bn1
+    with torch.no_grad():
+        network.features.model.conv_stem.register_forward_hook(lambda *a: seen.append(a[2]))
+        network.features(photographs)
+    deviation = seen[0].std(dim=(0, 2, 3))
+    assert 0.5 < float((deviation / stem.running_var.sqrt()).median()) < 1.5
+    assert not [key for key in network.state_dict() if key.endswith(("scale", "shift"))]
 
 
 def test_squeezenets_weights_are_those_of_the_file(tmp_path, monkeypatch):
