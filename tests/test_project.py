@@ -299,6 +299,23 @@ def test_the_estimate_counts_every_step_that_is_left(root, monkeypatch):
     assert left["trainings"].tolist() == [2, 12]
 
 
+@pytest.mark.parametrize("profile", [path.stem for path in PROFILES])
+def test_a_step_of_every_profile_can_be_timed(root, monkeypatch, profile):
+    import prepare
+
+    timed = []
+    monkeypatch.setattr(prepare, "seconds_a_step", lambda *about: timed.append(about) or 1.0)
+    (dataset, *_) = yaml.safe_load(profile_text(profile))["figures"].values()
+    parameters = yaml.safe_load(profile_text(profile))["parameters"]
+    table = prepare.estimate(parameters, prepare.fetch("birds"), dataset)
+    assert len(table) == len(timed) > 0
+    assert {settings.epochs for _, _, _, settings, _ in timed} == {1}
+
+
+def profile_text(name):
+    return (ROOT / f"workflow/config/{name}.yaml").read_text()
+
+
 def test_prepare_fetches_and_says_how_long(root):
     command = [sys.executable, "workflow/prepare.py", "demo"]
     done = subprocess.run(

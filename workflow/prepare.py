@@ -20,6 +20,7 @@ from innt_lib.data import catalogue, download  # fmt: skip
 from innt_lib.learn import networks, training  # fmt: skip
 from innt_lib.learn.generation import build_generator
 from innt_lib.learn.generators import freeze
+from innt_lib.learn.methods import METHODS
 from innt_lib.learn.settings import Settings
 from innt_lib.results import paper, runs  # fmt: skip
 from innt_lib.results.experiment import Experiment
@@ -91,8 +92,8 @@ def seconds_a_step(network: str, classes: int, size: int, settings: Settings, de
 def estimate(parameters: dict[str, Any], listing: catalogue.Listing, dataset: str) -> pd.DataFrame:
     """Hours of the trainings of a profile on a data set.
 
-    Those of generators are not counted; those that are finished neither, unless tau is ``"auto"``, where
-    their names are not known before the images are decoded.
+    Those of generators are not counted, nor the scoring of pictures that are weighed; those that are
+    finished neither, unless tau is ``"auto"``, where their names are not known before the images are decoded.
 
     Returns:
         ``network, methods, images a step, trainings, seconds a step, hours``.
@@ -105,8 +106,11 @@ def estimate(parameters: dict[str, Any], listing: catalogue.Listing, dataset: st
     for kind in dict.fromkeys(map(_kind, waiting)):
         group = [run for run in waiting if _kind(run) == kind]
         run, (network, noisy, *_) = group[0], kind
+        # A step of the later epochs, the longer ones; one that weighs its pictures takes as long as another.
+        method = "baseline" if METHODS[run.method].weigh else run.method
+        timed = replace(run, method=method, weighing=None, epochs=1, head_epochs=0, reg_warmup=0)
         seconds = seconds_a_step(
-            network, classes, run.size, replace(run, epochs=1), parameters.get("device", "auto")
+            network, classes, run.size, timed, parameters.get("device", "auto")
         )
         steps = sum(r.epochs * (images // r.batch_size) for r in group)
         methods = ", ".join(dict.fromkeys(r.label for r in group))
@@ -166,8 +170,10 @@ def main() -> int:
     print(table.round({"seconds a step": 4, "hours": 2}).to_markdown(index=False))
     hours = table["hours"].sum() / at_once
     print(f"All trainings: about {hours:.1f} hours, {at_once} at once (evaluation comes on top).")
-    if "09_explanation_consistency" in config.get("notebooks", []):
-        print("Those that 09_explanation_consistency makes of its own arms are not counted.")
+    asked = config.get("notebooks", []) + (["07_ablations"] if config.get("ablations") else [])
+    for name in ("07_ablations", "09_explanation_consistency"):
+        if name in asked:
+            print(f"Those that {name} makes of its own variants are not counted.")
     return 0
 
 

@@ -155,10 +155,10 @@ def _verdicts(folder: Path) -> dict[str, str]:
 
 def publish(profile: str) -> int:
     """Put what was made here in the place of what is committed."""
+    if missing := [folder for folder in folders(profile) if not (MADE / folder).is_dir()]:
+        print(f"{MADE / missing[0]} is not there: make figures PROFILE={profile}", file=sys.stderr)
+        return 1
     for folder in folders(profile):
-        if not (MADE / folder).is_dir():
-            print(f"{MADE / folder} is not there: make figures PROFILE={profile}", file=sys.stderr)
-            return 1
         shutil.rmtree(ROOT / "figures" / folder, ignore_errors=True)
         shutil.copytree(MADE / folder, ROOT / "figures" / folder)
         for copy in (ROOT / "figures" / folder).glob("*.ipynb"):  # a folder nearer to the series

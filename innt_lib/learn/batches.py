@@ -60,8 +60,8 @@ def batches(
 
     Yields:
         Positions of a labelled batch ``(size,)`` and, with ``both``, of one of all pictures. With few labels
-        the labelled pictures come again and again, each as often as any other; whether or not the
-        others are used, the labelled batches are the same.
+        the labelled pictures come again and again, each as often as any other, and the labelled batches
+        are the same whether or not the others are used; with all labels their order is another.
     """
     order = torch.randperm(images, generator=generator)
     steps = images // size

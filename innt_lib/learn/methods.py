@@ -120,6 +120,9 @@ class Loss:
 class Objective:
     r"""What a method minimises (Eq. 2, 10-14), by name (see ``METHODS``).
 
+    Of VAT and LVAT it is the cross-entropy alone, to which :class:`innt_lib.learn.smoothness.Smoothness` adds
+    what is held; explanation consistency is in the ``picture_weights`` that are given.
+
     Args:
         method: one of ``METHODS``.
         lambda_: weight of the clean loss in Eq. 14, in (0, 1); the paper uses 0.7.

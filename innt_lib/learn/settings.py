@@ -118,6 +118,11 @@ class Settings:
                 raise ValueError(f"{name} (={value!r}) must be one of {', '.join(valid)}")
         if self.weighing and self.method == "baseline":
             raise ValueError("method (='baseline') weighs all pictures alike; use 'consistency'")
+        if self.weighs and self.labels is not None:
+            raise ValueError(
+                f"labels (={self.labels}) cannot be few where pictures are weighed: the weight of a "
+                "picture is found by its label"
+            )
         if self.weighs and self.weighs.warm_up >= self.epochs:
             raise ValueError(
                 f"warm_up (={self.weighs.warm_up}) must be less than epochs (={self.epochs}), or no "
@@ -145,7 +150,9 @@ class Settings:
         return bool(self.rotation or self.flip)
 
     def at(self, epoch: int) -> Phase:
-        """What is trained in an epoch, counted from 0."""
+        """What is trained in an epoch, counted from 0, or from where it begins anew."""
+        if self.weighs and self.weighs.anew and epoch >= self.weighs.warm_up:
+            epoch -= self.weighs.warm_up
         after = epoch - self.head_epochs
         weight = min(1.0, after / self.reg_warmup) if self.reg_warmup else 1.0
         return Phase(head_alone=after < 0, reg_weight=max(0.0, weight))

@@ -48,8 +48,14 @@ def suggest_tau(
     else:
         clean = standardise(images.select(chosen.numpy()).tensor())
     noisy = GaussianNoise(0.15)(clean, torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        both = torch.cat([clean, noisy]).to(next(network.parameters()).device)
+    device = next(network.parameters()).device
+    gpu = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(gpu), torch.no_grad():
+        torch.default_generator.manual_seed(0)  # of dropout; torch.manual_seed would seed all GPUs
+        for one in gpu:
+            with torch.cuda.device(one):
+                torch.cuda.manual_seed(0)
+        both = torch.cat([clean, noisy]).to(device)
         clean_maps, noisy_maps = network.train().features(both).chunk(2)
         distance = float(activation_distance(clean_maps, noisy_maps, 1.0, norm))
         if not 0 < distance < math.inf:

@@ -15,7 +15,7 @@ from innt_lib.data.cache import cache_dir
 from innt_lib.explain.cam import check_cams, explain_all
 from innt_lib.explain.metrics import map_similarity
 from innt_lib.explain.overlap import rank_biased_overlap
-from innt_lib.explain.regions import RegionHeat, Score, regions
+from innt_lib.explain.regions import VERSION, RegionHeat, Score, regions
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.neighbors import Neighbor, near_fixed
 from innt_lib.system.files import write
@@ -32,7 +32,7 @@ def kept_regions(images: ImageSet) -> np.ndarray:
     Returns:
         ``(N, H', W')`` int16, as :func:`innt_lib.explain.regions.regions`; a memory map.
     """
-    path = cache_dir() / f"regions-{images.fingerprint}.npy"
+    path = cache_dir() / f"regions{VERSION}-{images.fingerprint}.npy"
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
             found = regions(np.asarray(images.images))

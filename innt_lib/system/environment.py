@@ -110,8 +110,11 @@ def _memory() -> str:
 
 @functools.cache
 def _commit() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return "unknown"  # an installed copy; git would answer for the project that it lies in
+    command = ["git", "-C", str(root), "rev-parse", "--short", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"  # an installed copy, or a machine without git
+        return "unknown"  # a machine without git

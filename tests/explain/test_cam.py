@@ -252,6 +252,15 @@ def test_eigen_cam_is_the_first_singular_vector_with_its_positive_sign(seed, sha
         torch.testing.assert_close(found / found.norm(), expected / expected.norm())
 
 
+@pytest.mark.parametrize("channels", [16, 64, 100])
+def test_eigen_cam_of_nothing_is_nothing(channels: int) -> None:
+    maps = torch.zeros(2, channels, 8, 8)
+    maps[1, 0, 2, 3] = 1
+    nothing, something = eigen_cam(maps)
+    assert not nothing.any()
+    assert (something > 0).nonzero().tolist() == [[2, 3]]
+
+
 def test_eigen_cam_knows_no_class_and_no_other_sign() -> None:
     network, images = _net("smallcnn"), _images(2, 32, 32)
     one, other = (cam("eigencam", network, images, torch.tensor([t, t])) for t in (1, 2))

@@ -255,6 +255,10 @@ def test_a_state_goes_on_with_what_it_began_with(tiny_images, tmp_path):
     with pytest.raises(ValueError, match="began otherwise .images"):
         fit(tiny_images.select(range(8)), state=state)
     longer = fit(tiny_images, dataclasses.replace(QUICK, epochs=3), state=state)[1]
+    state.unlink()
+    fit(tiny_images, dataclasses.replace(QUICK, head_epochs=1), state=state)
+    with pytest.raises(ValueError, match="began otherwise .head_epochs 1, now None"):  # the default
+        fit(tiny_images, state=state)
     assert len(longer) == 3
     state.unlink()
     plain = dataclasses.replace(QUICK, method="baseline")
@@ -270,6 +274,31 @@ def test_a_head_that_changes_the_maps_is_refused(tiny_images):
         )
         with pytest.raises(ValueError, match="head changes the maps .*inplace=False"):
             train(network, tiny_images, dataclasses.replace(QUICK, forward=forward))
+
+
+def test_a_head_alone_leaves_all_of_the_features_as_they_are(tiny_images):
+    """Their running statistics too, of batch normalisation."""
+    settings = dataclasses.replace(QUICK, head_epochs=1)
+    network = build("resnet8", 3)
+    before = {name: tensor.clone() for name, tensor in network.features.state_dict().items()}
+    loop = _Loop(network, tiny_images, settings, torch.device("cpu"))
+    loop.run_epoch()
+    after = network.features.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    loop.epoch = 1
+    loop.run_epoch()
+    assert not any(torch.equal(before[n], after[n]) for n in before if n.endswith("running_mean"))
+
+
+def test_tau_does_not_hang_on_what_was_drawn_before(tiny_images):
+    found, states = set(), []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.add(suggest_tau(build("convsmall", 3), tiny_images, 4))  # it has dropout
+        states.append(
+            torch.equal(torch.random.get_rng_state(), torch.manual_seed(seed).get_state())
+        )
+    assert len(found) == 1 and states == [True, True]
 
 
 def test_no_tau_for_maps_that_do_not_differ(tiny_images):

@@ -293,6 +293,23 @@ def test_the_history_says_what_was_weighed(tiny_images):
     assert ((history[logged].iloc[1:] >= 0) & (history[logged].iloc[1:] <= 1)).all(axis=None)
 
 
+def test_a_training_that_begins_anew_begins_with_the_head_again():
+    jtt = Weighing(warm_up=3, by="mistakes")
+    settings = Settings(method="consistency", weighing=jtt, epochs=8, head_epochs=2)
+    assert [settings.at(epoch).head_alone for epoch in range(7)] == [True, True, False] * 2 + [
+        False
+    ]
+    once = dataclasses.replace(settings, weighing=Weighing(warm_up=3))
+    assert [once.at(epoch).head_alone for epoch in range(7)] == [True, True] + 5 * [False]
+
+
+def test_few_labels_cannot_weigh_pictures():
+    with pytest.raises(
+        ValueError, match=r"labels \(=12\) cannot be few where pictures are weighed"
+    ):
+        Settings(method="consistency", labels=12)
+
+
 def test_mistakes_are_learned_anew(tiny_images):
     """After the warm-up of JTT the network is the one it began with, and Adam has forgotten."""
     settings = dataclasses.replace(QUICK, weighing=Weighing(warm_up=1, by="mistakes", upweight=7.0))
