@@ -586,9 +586,9 @@ def test_results_say_what_every_training_does_in_every_neighbourhood():
             wide.rename_axis(link).reset_index().to_markdown(index=False, disable_numparse=True)
         )
         both = across(wide, "FGSM", "Gaussian"), across(wide, "Gaussian", "FGSM")
-        crossed.append(f"On {title} {'; '.join(both)}.")
+        crossed.append(f"- {title}: {'; '.join(both)}")
     parts.append(
         "Do networks that learned from attacked pictures explain noisy ones more alike, and the other "
-        f"way round? Change of the similarity against the plain network: {' '.join(crossed)}"
+        "way round? Change of the similarity against the plain network:\n\n" + "\n".join(crossed)
     )
     check_block(ROOT / "docs/results.md", "neighborhoods", "\n\n".join(parts))
