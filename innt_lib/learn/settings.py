@@ -48,7 +48,8 @@ class Settings:
         epochs, batch_size: a last incomplete batch is left out.
         learning_rate: of Adam, otherwise with its default settings.
         head_learning_rate: of the head, which is new where the features are pretrained; 0: the same.
-        head_epochs: the first of the epochs, in which the head alone is trained.
+        head_epochs: the first of the epochs, in which the head alone is trained and the features, running
+            statistics included, stay as they are.
         reg_warmup: epochs over which the weight of Reg_na grows from 0 to 1, after those.
         rotation, flip: augmentation: degrees to either side, and mirroring half of the images.
         seed: of initialisation, data order, augmentation and noise.
