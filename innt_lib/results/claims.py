@@ -94,9 +94,11 @@ def _compare(
     pairs: pd.DataFrame, images: pd.DataFrame, a: str, b: str, metric: str
 ) -> dict[str, object]:
     found = paired_test(pairs[a].to_numpy(), pairs[b].to_numpy())
-    favours = 0 if math.isnan(found.difference) else BETTER[metric] * found.difference
+    # Equal shares of other pictures differ in the last bit.
+    difference = 0.0 if abs(found.difference) < 1e-12 else found.difference
+    favours = 0 if math.isnan(difference) else BETTER[metric] * difference
     return {
-        "a": a, "b": b, "difference": found.difference, "low": found.low, "high": found.high,
+        "a": a, "b": b, "difference": difference, "low": found.low, "high": found.high,
         "effect_size": found.effect_size, "seeds": found.n, "p_seeds": _p_seeds(found),
         "p_images": _over_images(images, a, b, metric), "favours": (favours > 0) - (favours < 0),
     }  # fmt: skip
