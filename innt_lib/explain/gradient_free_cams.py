@@ -176,9 +176,8 @@ def eigen_cam(activations: Tensor, *, sign: Sign = "fixed") -> Tensor:
             projected = (places @ vectors[..., -1:]).squeeze(2)
         else:
             projected = torch.linalg.eigh(places @ places.transpose(1, 2))[1][..., -1]
-            projected = projected * places.flatten(1).any(
-                1, keepdim=True
-            )  # of nothing: any unit vector
+            # Of nothing it is any unit vector.
+            projected = projected * places.flatten(1).any(1, keepdim=True)
         total = projected.sum(1, keepdim=True)
         projected = torch.where(total < 0, -projected, projected)
     return projected.reshape(len(places), *activations.shape[2:]).relu()

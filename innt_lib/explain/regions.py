@@ -25,9 +25,8 @@ from torch import Tensor
 from innt_lib.system.progress import progress
 
 Score = Literal["mean", "sum"]
-VERSION = (
-    1  # part of every kept file's name: raise it when the same pictures fall into other regions
-)
+# Part of every kept file's name: raise it when the same pictures fall into other regions.
+VERSION = 1
 # Below this Quickshift finds one or two regions a picture, and there is nothing to rank.
 SIDE = 224
 CHUNK = 64  # pictures whose maps are held enlarged at once

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from innt_lib.learn.generators import VAE, Generator, freeze
+from innt_lib.system.tensors import seeded
 
 Kind = Literal["vae", "glow"]
 IGNORED = {"vae": ("blocks",), "glow": ("latent", "beta")}
@@ -81,8 +81,7 @@ def build_generator(settings: Generation, size: int) -> Generator:
     """
     from innt_lib.learn.flow import Glow  # only here: normflows is not needed otherwise
 
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(settings.seed)
+    with seeded(settings.seed):
         if settings.kind == "vae":
             return VAE(size, settings.width, settings.latent, settings.beta)
         return Glow(size, settings.width, settings.blocks)

@@ -21,6 +21,7 @@ from innt_lib.learn.split import SplitNetwork
 from innt_lib.learn.zoo import TIMM, TORCHVISION, check_timm, timm_network, torchvision_network
 from innt_lib.system import paths
 from innt_lib.system.files import write
+from innt_lib.system.tensors import seeded
 
 Maker = Callable[[int, str | None], SplitNetwork]
 
@@ -73,8 +74,7 @@ def build(name: str, classes: int, weights: str = "none", seed: int = 0) -> Spli
     check_network(name)
     if classes < 2:
         raise ValueError(f"classes (={classes}) must be at least 2")
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
+    with seeded(seed):
         if name.startswith(TIMM):
             network = timm_network(name.removeprefix(TIMM), classes, weights == "imagenet")
         else:

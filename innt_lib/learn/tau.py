@@ -11,7 +11,7 @@ from innt_lib.data import ImageSet
 from innt_lib.learn.losses import Norm, activation_distance
 from innt_lib.learn.split import SplitNetwork
 from innt_lib.neighbors.noise import GaussianNoise
-from innt_lib.system.tensors import standardise
+from innt_lib.system.tensors import seeded, standardise
 
 
 def suggest_tau(
@@ -49,12 +49,7 @@ def suggest_tau(
         clean = standardise(images.select(chosen.numpy()).tensor())
     noisy = GaussianNoise(0.15)(clean, torch.Generator().manual_seed(0))
     device = next(network.parameters()).device
-    gpu = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(gpu), torch.no_grad():
-        torch.default_generator.manual_seed(0)  # of dropout; torch.manual_seed would seed all GPUs
-        for one in gpu:
-            with torch.cuda.device(one):
-                torch.cuda.manual_seed(0)
+    with seeded(0, device), torch.no_grad():  # of dropout
         both = torch.cat([clean, noisy]).to(device)
         clean_maps, noisy_maps = network.train().features(both).chunk(2)
         distance = float(activation_distance(clean_maps, noisy_maps, 1.0, norm))

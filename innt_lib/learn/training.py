@@ -26,7 +26,7 @@ from innt_lib.learn.step import Step, autocast
 from innt_lib.system.environment import pick_device
 from innt_lib.system.files import write
 from innt_lib.system.progress import progress
-from innt_lib.system.tensors import standardise
+from innt_lib.system.tensors import seeded, standardise
 
 
 class DivergenceError(RuntimeError):
@@ -87,8 +87,8 @@ def train(
     sample = None if monitor is None else _sample(monitor, 256)
     bar = progress(desc=label, unit="epoch", total=settings.epochs, initial=loop.epoch)
     # Dropout draws from the global generators: they are borrowed, and given back as they were.
-    with bar, torch.random.fork_rng(devices=_cuda(loop.device)):
-        loop.seed_global()
+    with bar, seeded(settings.seed, loop.device):
+        loop.restore_global()
         try:
             while loop.epoch < settings.epochs:
                 row = loop.run_epoch()
@@ -193,12 +193,7 @@ class _Loop:
 
     # --- state -----------------------------------------------------------------------------------
 
-    def seed_global(self) -> None:
-        # torch.manual_seed would seed every GPU, and only this one is given back.
-        torch.default_generator.manual_seed(self.settings.seed)
-        if self.device.type == "cuda":
-            with torch.cuda.device(self.device):
-                torch.cuda.manual_seed(self.settings.seed)
+    def restore_global(self) -> None:
         if self.global_state is not None:
             torch.set_rng_state(self.global_state["cpu"])
             if "cuda" in self.global_state:
@@ -268,7 +263,3 @@ def check_batches(network: SplitNetwork, images: int, batch_size: int) -> None:
 def _sample(images: ImageSet, most: int) -> ImageSet:
     step = max(1, math.ceil(len(images) / most))
     return images.select(range(0, len(images), step))
-
-
-def _cuda(device: torch.device) -> list[torch.device]:
-    return [device] if device.type == "cuda" else []

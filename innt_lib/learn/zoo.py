@@ -127,7 +127,7 @@ def check_timm(name: str) -> None:
         raise ValueError(f"network (={TIMM + name!r}): timm has none of that name{hint}")
 
 
-def own_pixels(network: str) -> tuple[Sequence[float], Sequence[float]] | None:
+def own_standardisation(network: str) -> tuple[Sequence[float], Sequence[float]] | None:
     """Mean and deviation of the pixels that a timm network learned from, where not ``MEAN`` and ``STD``.
 
     Args:
@@ -215,6 +215,6 @@ def _split_timm(model: Any, name: str) -> SplitNetwork:
     features, head = copy.deepcopy(model), model
     for key, _ in list(model.named_children()):
         setattr(head if key in used else features, key, nn.Identity())
-    pixels = own_pixels(TIMM + name)
+    pixels = own_standardisation(TIMM + name)
     first = _Restandardised(features, *pixels) if pixels else _Part(features, "forward_features")
     return SplitNetwork(first, _Part(head, "forward_head")).train()

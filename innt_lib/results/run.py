@@ -20,7 +20,7 @@ from innt_lib.learn import networks
 from innt_lib.learn.generation import Generation
 from innt_lib.learn.settings import Settings
 from innt_lib.learn.virtual import Virtual
-from innt_lib.learn.zoo import own_pixels
+from innt_lib.learn.zoo import own_standardisation
 from innt_lib.system import paths
 from innt_lib.system.files import write
 
@@ -105,7 +105,9 @@ class Run(Settings, BaseRun):
     def identity(self) -> dict[str, Any]:
         """The parameters that make a difference to the trained weights."""
         found = {k: v for k, v in super().identity.items() if k not in ("test_per_class", "on_bad")}
-        if pixels := own_pixels(self.network):  # runs of versions that ignored them are others
+        if pixels := own_standardisation(
+            self.network
+        ):  # runs of versions that ignored them are others
             found["pixels"] = pixels
         return found
 

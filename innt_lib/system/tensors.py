@@ -1,4 +1,4 @@
-"""What every room knows of tensors: how pixels are standardised, and how a network is run as it is."""
+"""What every room knows of tensors: standardised pixels, seeded draws, and a network run as it is."""
 
 from __future__ import annotations
 
@@ -52,6 +52,25 @@ def from_pixels(pixels: Tensor) -> Tensor:
     """Pixels `(B, 3, H, W)` in [0, 1], standardised; nothing is clipped."""
     mean, std = (constant.to(pixels.dtype) / 255 for constant in constants(pixels.device))
     return (pixels - mean) / std
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """PyTorch's global generators from a seed, and as they were afterwards.
+
+    Initialisation and dropout draw from them.
+
+    Args:
+        seed: at least 0.
+        device: a GPU whose generator is seeded too; those of others are left alone.
+    """
+    gpus = [device] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU
+        for gpu in gpus:
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(seed)
+        yield
 
 
 @contextmanager
