@@ -44,7 +44,8 @@ def check_block(path, name, text):
 def marked(row):
     """A difference, with a dagger if it is significant over images, a double one if over trainings."""
     sign = "‡" if row["p_seeds"] < 0.05 else "†" if row["p_images"] < 0.05 else ""
-    return f"{row['difference']:+.3g}{sign}"
+    decimals = 1 if "top" in row.get("metric", "") else 3  # accuracies are in points
+    return f"{row['difference']:+.{decimals}f}{sign}"
 
 
 FOLDERS = {
@@ -266,7 +267,7 @@ def differences(by_name):
     for name, rows in by_name.items():
         (trainings,) = rows["seeds"].unique()
         said = {
-            title: marked(rows.loc[metric]) if metric in rows.index else ""
+            title: marked(dict(rows.loc[metric], metric=metric)) if metric in rows.index else ""
             for metric, (title, _) in MEASURES.items()
         }
         lines.append({"INNT - NT": name, "trainings": str(trainings)} | said)

@@ -129,6 +129,11 @@ class Settings:
                 f"warm_up (={self.weighs.warm_up}) must be less than epochs (={self.epochs}), or no "
                 "picture is ever weighed"
             )
+        if self.weighs and self.at(self.epochs - 1).head_alone:
+            raise ValueError(
+                f"head_epochs (={self.head_epochs}) come again after warm_up (={self.weighs.warm_up}) and "
+                f"must leave some of the epochs (={self.epochs}) after them"
+            )
 
     @property
     def weighs(self) -> Weighing | None:

@@ -72,7 +72,7 @@ def train(
 
     Raises:
         ValueError: batch larger than the training set, or of 1 with batch normalisation; a state
-            from another kind of device, other settings (but ``epochs``) or other images; a head
+            from another kind of device, other settings (but ``epochs``), images or network; a head
             that changes its maps in place; labels that cannot be drawn; LVAT's generator missing or misfit.
         DivergenceError: the loss became infinite or NaN, or most of what LVAT's generator decodes is not
             finite; the last state stays.
@@ -237,6 +237,14 @@ class _Loop:
             said = [f"{k} {began.get(k)}, now {now.get(k)}" for k in other]
             raise ValueError(
                 f"{path}: this training began otherwise ({'; '.join(said)}); go on as it began, or "
+                "remove the file to begin anew"
+            )
+        networks = state["network"], self.network.state_dict()
+        left, right = ({name: value.shape for name, value in n.items()} for n in networks)
+        if left != right:
+            name = min(k for k in left.keys() | right.keys() if left.get(k) != right.get(k))
+            raise ValueError(
+                f"{path}: this training began with another network ({name}); go on with that, or "
                 "remove the file to begin anew"
             )
         self.epoch, self.history = state["epoch"], state["history"]

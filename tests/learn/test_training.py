@@ -254,6 +254,8 @@ def test_a_state_goes_on_with_what_it_began_with(tiny_images, tmp_path):
             fit(tiny_images, other, state=state)
     with pytest.raises(ValueError, match="began otherwise .images"):
         fit(tiny_images.select(range(8)), state=state)
+    with pytest.raises(ValueError, match="began with another network .features"):
+        train(build("resnet8", 3, seed=0), tiny_images, QUICK, state=state)
     longer = fit(tiny_images, dataclasses.replace(QUICK, epochs=3), state=state)[1]
     state.unlink()
     fit(tiny_images, dataclasses.replace(QUICK, head_epochs=1), state=state)

@@ -299,6 +299,8 @@ def test_a_training_that_begins_anew_begins_with_the_head_again():
     assert [settings.at(epoch).head_alone for epoch in range(7)] == [True, True, False] * 2 + [
         False
     ]
+    with pytest.raises(ValueError, match=r"head_epochs \(=2\) come again after warm_up \(=3\)"):
+        dataclasses.replace(settings, epochs=5)
     once = dataclasses.replace(settings, weighing=Weighing(warm_up=3))
     assert [once.at(epoch).head_alone for epoch in range(7)] == [True, True] + 5 * [False]
 
