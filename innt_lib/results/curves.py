@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from innt_lib.results.style import METHOD_COLOURS, METHOD_LABELS, METRIC_LABELS
 from innt_lib.results.tables import standing
@@ -29,6 +30,10 @@ def sweep(
     figure, axes = plt.subplots(1, len(metrics), figsize=(2.5 * len(metrics), 2.5), squeeze=False)
     table = results.assign(value=results["method"].map(dict(values)))
     stand, fallen = standing(table), table[table["collapsed"] > 0]
+    above = table.loc[table["value"] > 0, "value"]
+    labelled = (
+        (1, 3) if above.max() < 30 * above.min() else (1,)
+    )  # of a decade: as many as have room
     for ax, metric in zip(axes[0], metrics, strict=True):
         without = stand.loc[stand["value"] == 0, metric].mean()
         if np.isfinite(without):
@@ -40,6 +45,9 @@ def sweep(
         if len(fallen):
             ax.plot(fallen["value"], fallen[metric], "x", color="#b3261e", label="collapsed")
         ax.set(title=METRIC_LABELS[metric], xlabel=setting, xscale="log")
+        ax.xaxis.set_major_locator(LogLocator(subs=labelled))
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
         if len(fallen) or np.isfinite(without):
             ax.legend(fontsize=7.5)
     return figure
