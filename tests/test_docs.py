@@ -13,7 +13,7 @@ import yaml
 from innt_lib.learn.methods import METHODS
 from innt_lib.learn.networks import NETWORKS
 from innt_lib.neighbors import NEIGHBORS
-from innt_lib.results import latent_figures, paper, robustness
+from innt_lib.results import claims, latent_figures, paper, robustness
 from innt_lib.results.arms import ARM_LABELS
 from innt_lib.results.experiment import Experiment
 from innt_lib.results.robustness_claims import AS_IN_LIBRARY, between_data_sets
@@ -141,6 +141,7 @@ def test_smallcnn_on_cub_goes_the_papers_way_from_either_start():
 QUESTIONS = {
     "cifar10": ("parts", "tau", "forward", "noise_form", "precision", "learning_rate", "readings"),
     "tau-cub200": ("tau",),
+    "tau-cub200-lite0": ("tau",),
     "settings-cub200": ("learning_rate", "norm", "start", "readings"),
 }
 
@@ -313,8 +314,31 @@ def why_the_settings_differ():
         f"for the features too, the plain network is right on {right['0.001']:.0f} % of the pictures, "
         f"with 0.0003 on {right['0.0003']:.0f} % and with 0.0001 on {right['0.0001']:.0f} %; where the head "
         f"was not trained first, INNT collapsed to the same maps for every picture in {len(fallen)} of "
-        f"{len(at_once)} trainings ({'; '.join(fallen)})."
+        f"{len(at_once)} trainings ({'; '.join(fallen)}).\n\n{which_tau()}"
     )
+
+
+NAMED = {"the paper's tau": ", the paper's", "tau x 1": ", `auto`"}
+TAUS = {"tau-cub200": "SqueezeNet 1.1, 224 px", "tau-cub200-lite0": "EfficientNet-Lite0, 160 px"}
+
+
+def which_tau():
+    """A line a network and tau tried on the validation split; what the rule takes is bold."""
+    lines = []
+    for folder, network in TAUS.items():
+        at = ROOT / f"figures/{folder}/ablations"
+        tried = pd.read_csv(at / "tau_sweep.csv")
+        assert not tried["collapsed"].any() and set(tried["seed"]) == {0}
+        (images,) = tried["images"].unique()
+        _, chosen = claims.within_one_error(tried, images)
+        sizes = pd.read_csv(at / "tau_sizes.csv").set_index("variant")["tau"]
+        tried["tau"] = tried["method"].map(sizes).fillna(0)
+        for _, row in tried.sort_values("tau").iterrows():
+            tau = f"{row['tau']:.2g}{NAMED.get(row['method'], '')}"
+            tau = f"**{tau}**" if row["method"] == chosen else tau
+            said = {title: form.format(row[metric]) for metric, (title, form) in MEASURES.items()}
+            lines.append({"network": network, "tau": tau} | said)
+    return pd.DataFrame(lines).to_markdown(index=False, disable_numparse=True)
 
 
 SYMBOLS = {
