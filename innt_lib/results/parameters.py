@@ -27,6 +27,23 @@ def names_among(what: str, names: str | Sequence[str], known: str | Sequence[str
     return found
 
 
+def numbers_of(what: str, numbers: str | float) -> list[float]:
+    """Numbers separated by commas, one by one.
+
+    Raises:
+        ValueError: something that is none.
+    """
+    found = []
+    for text in str(numbers).split(","):
+        try:
+            found.append(float(text))
+        except ValueError:
+            raise ValueError(
+                f"{what}: {text.strip()!r} must be a number, or several separated by commas"
+            ) from None
+    return found
+
+
 def check_kind(name: str, value: Any, default: Any) -> None:
     """Raise ValueError unless a value is of its default's kind; a whole number will do for a number."""
     if name == "tau":

@@ -7,7 +7,7 @@ import torch
 
 from innt_lib.results import runs
 from innt_lib.results.experiment import Experiment
-from innt_lib.results.parameters import names_among
+from innt_lib.results.parameters import names_among, numbers_of
 from innt_lib.system.environment import pick_precision
 
 
@@ -100,3 +100,11 @@ def test_names_among():
     assert names_among("questions", "tau, norm", "parts,tau,norm") == ["tau", "norm"]
     with pytest.raises(ValueError, match="questions: 'fog' must be one of parts, tau"):
         names_among("questions", "tau,fog", ("parts", "tau"))
+
+
+def test_numbers_of():
+    assert numbers_of("radii", "1, 0.5,2e-3") == [1.0, 0.5, 0.002]
+    assert numbers_of("radii", 2) == [2.0]  # as papermill makes of a single one
+    for text, named in (("1,two", "'two'"), ("1,", "''")):
+        with pytest.raises(ValueError, match=f"radii: {named} must be a number, or several"):
+            numbers_of("radii", text)
