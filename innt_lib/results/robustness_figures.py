@@ -11,6 +11,7 @@ import pandas as pd
 import seaborn as sns
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from skimage.segmentation import find_boundaries
 
 from innt_lib.data import ImageSet
@@ -196,6 +197,7 @@ def differences(comparisons: pd.DataFrame) -> Figure:
                 mfc="white" if row.copies == "own" else colours[row.network],
             )  # fmt: skip
         ax.set(title=measure, xlabel="difference")
+        ax.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))
     words = {"own": "own pairs", "shared": "same copies"}
     names = [
         f"{METHOD_LABELS[a]} - {METHOD_LABELS[b]}, {network}, {words[copies]}"
