@@ -31,9 +31,8 @@ def sweep(
     table = results.assign(value=results["method"].map(dict(values)))
     stand, fallen = standing(table), table[table["collapsed"] > 0]
     above = table.loc[table["value"] > 0, "value"]
-    labelled = (
-        (1, 3) if above.max() < 30 * above.min() else (1,)
-    )  # of a decade: as many as have room
+    # Of each decade, as many labels as have room.
+    labelled = (1, 3) if above.max() < 30 * above.min() else (1,)
     for ax, metric in zip(axes[0], metrics, strict=True):
         without = stand.loc[stand["value"] == 0, metric].mean()
         if np.isfinite(without):
