@@ -16,8 +16,10 @@ from innt_lib.system.tensors import standardise  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
-def _close():
-    yield
+def _in_the_style_of_the_series():
+    with plt.rc_context():
+        figures.use_style()
+        yield
     plt.close("all")
 
 
@@ -129,7 +131,7 @@ def test_a_png_alone_by_default_in_few_colours_that_look_the_same(tmp_path):
         assert saved.mode == "P"
         small, whole = (np.asarray(i.convert("RGB"), dtype=float) for i in (saved, full))
     assert small.shape == whole.shape
-    assert np.abs(small - whole).mean() < 5  # of 255
+    assert np.abs(small - whole).mean() < 8  # of 255; with 64 colours it would be 9
 
 
 def test_pictures_survive_standardising_and_looks_are_of_what_was_shown(tiny_images):

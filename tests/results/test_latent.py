@@ -13,7 +13,7 @@ from innt_lib.learn.generation import Generation, build_generator
 from innt_lib.learn.generators import freeze
 from innt_lib.learn.networks import build
 from innt_lib.neighbors import LVAT, VAT
-from innt_lib.results import figures, latent, latent_claims, latent_figures
+from innt_lib.results import latent, latent_claims, latent_figures
 from innt_lib.results.experiment import Experiment
 from innt_lib.system.tensors import standardise, to_pixels
 
@@ -159,7 +159,6 @@ def test_experiment_passes_its_settings_on(root):
 
 def test_figures_are_drawn(made, tiny_images):
     network, generators, neighbors = made
-    figures.use_style()
     latent_figures.generated({"VAE": generators["vae"], "Glow": generators["glow"]}, tiny_images, 4)
     one = tiny_images.select([3])
     figure = latent_figures.neighbours(network, one, neighbors)
