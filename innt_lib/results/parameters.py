@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -27,19 +27,22 @@ def names_among(what: str, names: str | Sequence[str], known: str | Sequence[str
     return found
 
 
-def numbers_of(what: str, numbers: str | float) -> list[float]:
-    """Numbers separated by commas, one by one.
+def numbers_of(
+    what: str, numbers: str | float, kind: Callable[[str], float] = float
+) -> list[float]:
+    """Numbers separated by commas, one by one; whole ones where ``kind`` is ``int``.
 
     Raises:
-        ValueError: something that is none.
+        ValueError: something that is no such number.
     """
+    wanted = "a whole number" if kind is int else "a number"
     found = []
     for text in str(numbers).split(","):
         try:
-            found.append(float(text))
+            found.append(kind(text))
         except ValueError:
             raise ValueError(
-                f"{what}: {text.strip()!r} must be a number, or several separated by commas"
+                f"{what}: {text.strip()!r} must be {wanted}, or several separated by commas"
             ) from None
     return found
 

@@ -108,3 +108,6 @@ def test_numbers_of():
     for text, named in (("1,two", "'two'"), ("1,", "''")):
         with pytest.raises(ValueError, match=f"radii: {named} must be a number, or several"):
             numbers_of("radii", text)
+    assert numbers_of("labels", "400,0", int) == [400, 0]
+    with pytest.raises(ValueError, match=r"labels: '400.5' must be a whole number, or several"):
+        numbers_of("labels", "400.5", int)
