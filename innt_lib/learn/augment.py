@@ -25,12 +25,15 @@ def augmentation(count: int, degrees: float, flip: bool, generator: torch.Genera
 
 
 def transform(images: Tensor, matrices: Tensor) -> Tensor:
-    """Turn square images about their centre, bilinear; what comes from outside is 0, the mean colour.
+    """Turn images about their centre, bilinear; what comes from outside is 0, the mean colour.
 
     Args:
         images: ``(B, C, H, W)`` floating point.
         matrices: ``(B, 2, 2)`` from :func:`augmentation`.
     """
-    theta = torch.cat([matrices, matrices.new_zeros(len(matrices), 2, 1)], dim=2)
+    height, width = images.shape[2:]
+    # The grid's coordinates reach from -1 to 1 along either side, however long.
+    sides = matrices.new_tensor([[1, height / width], [width / height, 1]])
+    theta = torch.cat([matrices * sides, matrices.new_zeros(len(matrices), 2, 1)], dim=2)
     grid = nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
     return nn.functional.grid_sample(images, grid.to(images.dtype), align_corners=False)

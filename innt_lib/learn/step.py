@@ -83,17 +83,27 @@ class Step:
             "noise": torch.Generator(device).manual_seed(3 * settings.seed + 2),
         }
         self.record = record
+        # Those that are frozen when it begins stay so.
+        self.learned = [p for p in network.features.parameters() if p.requires_grad]
         self.enter(settings.at(0))
 
     def enter(self, phase: Phase) -> None:
         """Train what a phase says from now on; what was recorded of another is dropped."""
         self.phase = phase
-        if self.settings.head_epochs:
-            self.network.features.requires_grad_(not phase.head_alone)
+        self._learn_features(not phase.head_alone)
         self.objective = self.settings.objective(phase.reg_weight)
         self.recorded: capture.Recorded | None = None
         if self.record:
             self.recorded = capture.Recorded(self.update, self.device, self.generators.values())
+
+    def leave(self) -> None:
+        """Give the network back as learnable as it came, and drop what was recorded."""
+        self._learn_features(True)
+        self.recorded = None  # it points back at the step: do not wait for garbage collection
+
+    def _learn_features(self, learn: bool) -> None:
+        for parameter in self.learned:
+            parameter.requires_grad_(learn)
 
     def __call__(self, positions: Tensor, others: Tensor | None = None) -> Tensor:
         batch = [self.pixels[positions], self.labels[positions], positions]

@@ -22,7 +22,7 @@ def suggest_tau(
     norm: Norm = "batch",
     start: float = 0.5,
 ) -> float:
-    """The tau at which Reg_na of an untrained network starts out at ``start``.
+    """The tau at which Reg_na of a network, as it is, starts out at ``start``.
 
     The paper's 2e-3 belongs to its networks at 224 pixels in batches of 8; other networks and sizes
     have larger or smaller maps. 0.5 is our choice, not measured in the paper's setting, and a place to
@@ -46,7 +46,7 @@ def suggest_tau(
     """
     chosen = torch.linspace(0, len(images) - 1, min(batch_size, len(images))).long()
     if isinstance(images, Tensor):
-        clean = images[chosen.to(images.device)]
+        clean = images[chosen.to(images.device)].cpu()  # where the noise is drawn
     else:
         clean = standardise(images.select(chosen.numpy()).tensor())
     noisy = GaussianNoise(0.15)(clean, torch.Generator().manual_seed(0))

@@ -102,8 +102,7 @@ def train(
                 bar.update()
                 after_epoch()
         finally:
-            # It points back at the step: do not wait for garbage collection.
-            loop.step.recorded = None
+            loop.step.leave()
     network.eval()
     return pd.DataFrame(loop.history)
 
@@ -265,7 +264,7 @@ def check_batches(network: SplitNetwork, images: int, batch_size: int) -> None:
         raise ValueError(f"batch_size (={batch_size}) is larger than the training set ({images})")
     normalised = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in network.modules())
     if batch_size == 1 and normalised:
-        raise ValueError("batch_size (=1) does not work with batch normalisation; use at least 2")
+        raise ValueError("batch_size (=1) is refused with batch normalisation; use at least 2")
 
 
 def _sample(images: ImageSet, most: int) -> ImageSet:

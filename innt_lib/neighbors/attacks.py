@@ -30,11 +30,13 @@ class Attack:
         steps: at least 1.
         random_start: begin at a random point of the ball; by default with more than one step.
 
-    Called with standardised images ``(B, 3, H, W)``, labels ``(B,)``, a network on their device and a
-    generator for the start (the global one if None); returns images of the same shape and dtype,
-    without a graph. ``where``, ``(B, 1, H, W)`` in [0, 1], is the share of the radius by which a pixel
-    may change: at 0 it stays as it is, bit for bit. The network is attacked in evaluation mode and left
-    as it was: modes, running averages and the ``.grad`` of its parameters.
+    Called with images ``(B, 3, H, W)``, standardised by :func:`innt_lib.data.standardise` (by another
+    mean and deviation the radius is another), labels ``(B,)``, a network on their device and a generator
+    for the start (the global one if None); returns images of the same shape and dtype, without a graph.
+    ``where``, ``(B, 1, H, W)`` in [0, 1], is the share of the radius by which a pixel may change: at 0 it
+    stays as it is, bit for bit. The network, a module or a method of one, is attacked in evaluation mode
+    and left as it was: modes, running averages and the ``.grad`` of its parameters. Of another function
+    the mode is the caller's.
 
     Raises:
         ValueError: strength negative or not finite; steps below 1; other images; a ``where`` of

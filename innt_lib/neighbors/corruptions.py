@@ -55,8 +55,9 @@ class Corruption:
         strength: 1 to 5, a whole number (3.0 will do): which of the published parameters.
         per_pixel: impulse noise hits whole pixels, not single channel values as in ImageNet-C.
 
-    Called with images ``(B, 3, H, W)``, floating point, standardised, at least 8 px a side; returns
-    the same shape, dtype and layout, without a gradient. Computed in at least float32.
+    Called with images ``(B, 3, H, W)``, floating point, standardised by :func:`innt_lib.data.standardise`
+    (others are taken for other pictures), at least 8 px a side; returns the same shape, dtype and layout,
+    without a gradient. Computed in at least float32.
 
     Raises:
         ValueError: unknown name (the known ones are listed); other strength, per_pixel or images.

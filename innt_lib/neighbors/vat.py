@@ -50,9 +50,10 @@ class VAT:
         iterations: products with the Hessian, at least 1.
         direction: ``"adversarial"``, or ``"random"``: the normal draw itself, as a control.
 
-    Called with standardised images ``(B, 3, H, W)``, a network on their device and a generator for the start
-    (the global one if None); returns images of the same shape, without a graph. The network is run in
-    evaluation mode and left as it was.
+    Called with images ``(B, 3, H, W)``, standardised by :func:`innt_lib.data.standardise` (by another mean
+    and deviation the distance is another), a network on their device and a generator for the start (the
+    global one if None); returns images of the same shape, without a graph. The network is run in evaluation
+    mode and left as it was.
 
     Raises:
         ValueError: a value out of range; other images.

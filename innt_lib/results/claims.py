@@ -5,6 +5,9 @@ A comparison is one network, noise and metric, method against method. It is test
 * over seeds (paired t-test): would other trainings show the same?
 * over test images (Wilcoxon, values averaged over the seeds of both): do these trained networks differ?
 
+Of a measure that some pictures lack, as the similarity of maps where there is none, both are about the
+pictures of a training that have it with both methods.
+
 Both p-values are corrected by Holm for all comparisons of the call of :func:`compare` that they come
 from; a claim may use a part of those, and is then judged more strictly than it need be.
 """
@@ -36,6 +39,12 @@ _OF_IMAGE = {
     "ad": "drop", "ai": "increase", "aepe": "pointing_error", "similarity": "similarity",
     "clean_top1": "clean_top1", "noisy_top1": "noisy_top1",
 }  # fmt: skip
+_SHARES = (
+    "ad",
+    "ai",
+    "aepe",
+    "similarity",
+)  # in [0, 1] in results too, where all others are in percent
 _COLUMNS = (
     "network", "noise", "metric", "a", "b", "difference", "low", "high", "effect_size", "seeds",
     "p_seeds", "p_images", "favours",
@@ -93,6 +102,12 @@ def compare(
 def _compare(
     pairs: pd.DataFrame, images: pd.DataFrame, a: str, b: str, metric: str
 ) -> dict[str, object]:
+    # Of the same trainings: one that collapsed on one side counts on neither.
+    pairs = pairs[[a, b]].dropna()
+    pictures = _of_pictures(images[images["seed"].isin(pairs.index)], a, b, metric)
+    both = pictures.dropna()
+    if 0 < len(both) < len(pictures):
+        pairs = both.groupby(level="seed").mean() * (1 if metric in _SHARES else 100)
     found = paired_test(pairs[a].to_numpy(), pairs[b].to_numpy())
     # Equal shares of other pictures differ in the last bit.
     difference = 0.0 if abs(found.difference) < 1e-12 else found.difference
@@ -100,7 +115,7 @@ def _compare(
     return {
         "a": a, "b": b, "difference": difference, "low": found.low, "high": found.high,
         "effect_size": found.effect_size, "seeds": found.n, "p_seeds": _p_seeds(found),
-        "p_images": _over_images(images, a, b, metric), "favours": (favours > 0) - (favours < 0),
+        "p_images": _over_images(both, a, b), "favours": (favours > 0) - (favours < 0),
     }  # fmt: skip
 
 
@@ -108,7 +123,8 @@ def _p_seeds(found: Comparison) -> float:
     return found.p if found.n >= FEWEST_SEEDS else math.nan
 
 
-def _over_images(images: pd.DataFrame, a: str, b: str, metric: str) -> float:
+def _of_pictures(images: pd.DataFrame, a: str, b: str, metric: str) -> pd.DataFrame:
+    """A row a picture and training, a column a method; NaN where there is no value."""
     if metric.startswith("gap_"):
         k = metric.removeprefix("gap_")
         values = images[f"clean_{k}"] - images[f"noisy_{k}"]
@@ -118,9 +134,12 @@ def _over_images(images: pd.DataFrame, a: str, b: str, metric: str) -> float:
     table = images.assign(value=values).pivot_table(
         index=["image", "seed"], columns="method", values="value", aggfunc="mean", dropna=False
     )
-    # Of the same trainings: one that collapsed on one side counts on neither.
-    both = table[[a, b]].dropna().groupby(level="image").mean()
-    return paired_images(both[a].to_numpy(), both[b].to_numpy())
+    return table.reindex(columns=[a, b])
+
+
+def _over_images(both: pd.DataFrame, a: str, b: str) -> float:
+    means = both.groupby(level="image").mean()
+    return paired_images(means[a].to_numpy(), means[b].to_numpy())
 
 
 def describe(comparisons: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
@@ -164,7 +183,9 @@ class Verdict:
     evidence: str
 
 
-def judge(claim: str, comparisons: pd.DataFrame, *, needed: str = "all") -> Verdict:
+def judge(
+    claim: str, comparisons: pd.DataFrame, *, needed: str = "all", metrics: Sequence[str] = ()
+) -> Verdict:
     """The verdict on a claim that a is better than b.
 
     Significant means p < 0.05 after correction. The claim
@@ -182,6 +203,7 @@ def judge(claim: str, comparisons: pd.DataFrame, *, needed: str = "all") -> Verd
         claim: in one line.
         comparisons: of :func:`compare`.
         needed: ``"all"`` or ``"most"``.
+        metrics: that the claim is about; the evidence names those without a comparison.
 
     Raises:
         ValueError: another ``needed``.
@@ -190,6 +212,7 @@ def judge(claim: str, comparisons: pd.DataFrame, *, needed: str = "all") -> Verd
         raise ValueError(f"needed (={needed!r}) must be all or most")
     if comparisons.empty:
         return Verdict(claim, "not measurable here", "no such runs or measurements")
+    unmeasured = [metric for metric in metrics if metric not in set(comparisons["metric"])]
     ties = int((comparisons["favours"] == 0).sum())
     comparisons = comparisons[comparisons["favours"] != 0]
     n = len(comparisons)
@@ -212,32 +235,9 @@ def judge(claim: str, comparisons: pd.DataFrame, *, needed: str = "all") -> Verd
         f"{(other_way & over_images).sum()} go the other way significantly"
         + (f"; {ties} without a difference" if ties else "")
         + ("; not tested over images" if comparisons["p_images"].isna().all() else "")
+        + (f"; not measured: {', '.join(unmeasured)}" if unmeasured else "")
     )
     return Verdict(claim, verdict, evidence)
-
-
-def within_one_error(results: pd.DataFrame, pictures: int) -> tuple[list[str], str | None]:
-    """How a setting is chosen: of the variants as accurate as the best, that with the most similar maps.
-
-    As accurate: top-1 on clean and on noisy pictures are both within one standard error, of this
-    number of pictures, of the best of all variants. Trainings are averaged; a variant of which one
-    collapsed is not chosen.
-
-    Args:
-        results: ``method`` (the variant), ``clean_top1``, ``noisy_top1`` (in percent), ``similarity`` and
-            ``collapsed``, one row a training.
-        pictures: that were judged.
-
-    Returns:
-        Those variants, and the chosen one; none, and None, if no variant is close in both.
-    """
-    accuracies = ["clean_top1", "noisy_top1"]
-    level = results.groupby("method", sort=False)[[*accuracies, "similarity", "collapsed"]].mean()
-    stands = level["collapsed"] == 0
-    best = level.loc[stands, accuracies].max()
-    error = (best * (100 - best) / pictures) ** 0.5
-    close = level[(level[accuracies] >= best - error).all(axis=1) & stands]
-    return list(close.index), None if close.empty else str(close["similarity"].idxmax())
 
 
 def flattens(curves: pd.DataFrame, noise: str, at: float) -> pd.DataFrame:

@@ -104,7 +104,7 @@ def _over_runs(
 def variants(results: pd.DataFrame, metrics: Sequence[str], reference: str) -> Figure:
     """Variants of a training, line by line: a column a metric; a small dot a seed, a bar the interval.
 
-    Trainings that collapsed are left out.
+    Trainings that collapsed are left out; a variant of which none stands is said to have collapsed.
 
     Args:
         results: one row a run and noise: ``network``, ``method`` (the variant), ``noise`` and the
@@ -127,6 +127,9 @@ def variants(results: pd.DataFrame, metrics: Sequence[str], reference: str) -> F
             for y, name in enumerate(names):
                 values = part.loc[part["method"] == name, metric].dropna()
                 if values.empty:
+                    if metric == metrics[0] and name not in set(part["method"]):
+                        at = {"x": 0.04, "y": y, "transform": ax.get_yaxis_transform()}
+                        ax.text(**at, s="collapsed", va="center", fontsize=7, color="#b3261e")
                     continue
                 colour = "#8c8c8c" if name == reference else "#1f5fa8"
                 _over_runs(ax, values, metric, y, 0.25, colour, upright=False)

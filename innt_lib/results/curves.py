@@ -15,7 +15,11 @@ from innt_lib.results.tables import standing
 
 
 def sweep(
-    results: pd.DataFrame, values: Mapping[str, float], metrics: Sequence[str], setting: str
+    results: pd.DataFrame,
+    values: Mapping[str, float],
+    metrics: Sequence[str],
+    setting: str,
+    floors: Mapping[str, float] | None = None,
 ) -> Figure:
     """What a setting does: a panel a metric, the setting on a logarithmic axis, a dot a training.
 
@@ -26,6 +30,7 @@ def sweep(
         values: the setting of each variant; one of value 0 is drawn as a dashed line.
         metrics: keys of ``METRIC_LABELS``.
         setting: what the axis is called.
+        floors: of some metrics, the value that is one standard error below the best: a dotted line.
     """
     figure, axes = plt.subplots(1, len(metrics), figsize=(2.5 * len(metrics), 2.5), squeeze=False)
     table = results.assign(value=results["method"].map(dict(values)))
@@ -37,6 +42,8 @@ def sweep(
         without = stand.loc[stand["value"] == 0, metric].mean()
         if np.isfinite(without):
             ax.axhline(without, color="#444444", lw=0.9, ls=(0, (4, 3)), label=f"{setting} = 0")
+        if floors and metric in floors:
+            ax.axhline(floors[metric], color="#b3261e", lw=0.9, ls=":", label="best - 1 s.e.")
         shown = stand[stand["value"] > 0]
         ax.plot(shown["value"], shown[metric], "o", ms=3, color="#1f5fa8", alpha=0.6)
         mean = shown.groupby("value")[metric].mean()
@@ -47,7 +54,7 @@ def sweep(
         ax.xaxis.set_major_locator(LogLocator(subs=labelled))
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-"))
         ax.xaxis.set_minor_formatter(NullFormatter())
-        if len(fallen) or np.isfinite(without):
+        if ax.get_legend_handles_labels()[0]:
             ax.legend(fontsize=7.5)
     return figure
 
@@ -100,7 +107,8 @@ def agreement(results: pd.DataFrame, families: Mapping[str, Sequence[str]]) -> F
     for ax, which in zip(axes, ("clean", "noisy"), strict=True):
         for name, variants in families.items():
             part = means.reindex(variants).dropna()
-            (line,) = ax.plot(part[f"{which}_top1"], part["similarity"], lw=1.2, label=name)
+            (line,) = ax.plot(part[f"{which}_top1"], part["similarity"], lw=1.2)
+            line.set_label(name if len(part) else f"{name} (collapsed)")
             sizes = [30.0 if variant == variants[-1] else 8.0 for variant in part.index]
             ax.scatter(part[f"{which}_top1"], part["similarity"], sizes, color=line.get_color())
         ax.set_xlabel(f"top-1 on {which} pictures (%)")

@@ -38,7 +38,7 @@ class Reading:
         reference: Y_clean is the probability on the full clean ``"image"``, or on the clean image
             seen through its own map (its ``"explanation"``).
         fill: what masked pixels fade to: the data's ``"mean"`` colour (0 after standardising), or
-            ``"black"``.
+            ``"black"`` (0 before :func:`innt_lib.data.standardise`).
 
     Raises:
         ValueError: a value that is not one of these.

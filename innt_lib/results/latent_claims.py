@@ -93,7 +93,8 @@ def at_chance(results: pd.DataFrame, classes: int) -> str:
     """
     guess, names = 1 / classes, []
     for (labels, method), group in results.groupby(["labels", "method"], sort=False):
-        error = math.sqrt(guess * (1 - guess) / group["images"].sum())
+        # Of one training: all see the same pictures.
+        error = math.sqrt(guess * (1 - guess) / group["images"].mean())
         if group["clean_top1"].mean() / 100 <= guess + 3 * error:
             names.append(f"{METHOD_LABELS[method]} ({labels} labels)")
     if not names:

@@ -75,8 +75,11 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
 
 @contextmanager
 def evaluating(*parts: object) -> Iterator[None]:
-    """Evaluation mode for those parts that are modules; every submodule's own mode afterwards."""
-    modules = [module for part in parts if isinstance(part, nn.Module) for module in part.modules()]
+    """Evaluation mode for modules and those that a method is of; every submodule's own mode afterwards."""
+    owners = [getattr(part, "__self__", part) for part in parts]
+    modules = [
+        module for part in owners if isinstance(part, nn.Module) for module in part.modules()
+    ]
     modes = [module.training for module in modules]
     try:
         for module in modules:

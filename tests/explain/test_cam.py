@@ -596,6 +596,13 @@ def test_a_network_whose_parts_are_methods() -> None:
     assert network.training and network.dropout.training
 
 
+def test_evaluating_takes_the_module_of_a_method() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).train()
+    with evaluating(net.forward):
+        assert not net[1].training
+    assert net[1].training
+
+
 def test_evaluating_takes_plain_functions_too() -> None:
     layer = nn.Dropout()
     with evaluating(torch.relu, layer):

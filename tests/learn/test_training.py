@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from torchvision.transforms import functional
 
 from innt_lib.explain.cam import cam
 from innt_lib.learn import augment
@@ -214,7 +215,7 @@ def test_bad_settings_are_named(options, message):
 
 
 def test_batches_that_cannot_work_are_refused(tiny_images):
-    with pytest.raises(ValueError, match="batch_size .=1. does not work with batch norm"):
+    with pytest.raises(ValueError, match="batch_size .=1. is refused with batch norm"):
         fit(tiny_images, dataclasses.replace(QUICK, batch_size=1))
     with pytest.raises(ValueError, match="batch_size .=13. is larger than the training set .12."):
         fit(tiny_images, dataclasses.replace(QUICK, batch_size=13))
@@ -306,6 +307,16 @@ def test_no_rotation_no_flip_is_the_identity():
     torch.testing.assert_close(augment.transform(images, matrices), images, atol=1e-5, rtol=0)
 
 
+def test_what_is_not_square_is_turned_and_not_sheared():
+    """The oracle is torchvision's rotation."""
+    images = torch.rand(1, 3, 24, 60, generator=torch.Generator().manual_seed(0))
+    angle = torch.tensor([math.radians(15)])
+    cos, sin = angle.cos(), angle.sin()
+    matrices = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
+    turned = functional.rotate(images, 15, functional.InterpolationMode.BILINEAR)
+    torch.testing.assert_close(augment.transform(images, matrices), turned, atol=1e-4, rtol=0)
+
+
 def test_flip_mirrors_half_and_a_quarter_turn_is_rot90():
     images = torch.randn(1, 1, 8, 8)
     mirror = torch.tensor([[[-1.0, 0], [0, 1]]])
@@ -368,6 +379,16 @@ def test_collapse_by_hand():
     assert not fell_silent(9e-5, 0.135, 10, 900)
     assert not fell_silent(2e-4, 0.1, 10, 900)
     assert not fell_silent(math.nan, 0.1, 10, 900)  # no noise, no Reg_na
+
+
+def test_what_is_frozen_stays_frozen_after_the_head_alone(tiny_images):
+    network = build("smallcnn", 3)
+    first = next(network.features.parameters()).requires_grad_(False)
+    before = [p.detach().clone() for p in network.features.parameters()]
+    train(network, tiny_images, dataclasses.replace(QUICK, epochs=2, head_epochs=1))
+    after = list(network.features.parameters())
+    assert torch.equal(first, before[0]) and not torch.equal(after[-1], before[-1])
+    assert [p.requires_grad for p in after] == [False] + [True] * (len(after) - 1)
 
 
 def test_the_head_alone_leaves_the_features_as_they_are(tiny_images):

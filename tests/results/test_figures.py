@@ -169,10 +169,13 @@ def test_curves_of_a_setting_and_of_a_training():
         "clean_top1": [60.0, 61.0, 63.0, 2.0], "similarity": [0.7, 0.8, 0.82, np.nan],
     })  # fmt: skip
     values = {"without": 0, "low": 1e-4, "high": 2e-3}
-    figure = figures.sweep(results, values, ["clean_top1", "similarity"], "tau")
+    floors = {"clean_top1": 59.0}
+    figure = figures.sweep(results, values, ["clean_top1", "similarity"], "tau", floors)
     lines = {line.get_label(): line for line in figure.axes[0].lines}
     assert list(lines["collapsed"].get_xdata()) == [2e-3]
     assert list(lines["tau = 0"].get_ydata()) == [60.0, 60.0]
+    assert list(lines["best - 1 s.e."].get_ydata()) == [59.0, 59.0]
+    assert "best - 1 s.e." not in {line.get_label() for line in figure.axes[1].lines}
     mean = next(line for line in figure.axes[0].lines if line.get_linestyle() == "-")
     assert list(mean.get_xdata()) == [1e-4] and list(mean.get_ydata()) == [62.0]
 
@@ -198,8 +201,20 @@ def test_curves_of_families_leave_out_what_collapsed():
         "clean_top1": [60.0, 61.0, 63.0, 50.0, 2.0], "noisy_top1": [10.0, 20.0, 30.0, 40.0, 2.0],
         "similarity": [0.7, 0.8, 0.82, 0.9, 1.0],
     })  # fmt: skip
-    figure = figures.agreement(results, {"one": ["none", "a"], "other": ["none", "b", "b x 4"]})
+    families = {"one": ["none", "a"], "other": ["none", "b", "b x 4"], "all": ["b x 4"]}
+    figure = figures.agreement(results, families)
     clean, noisy = ({line.get_label(): line for line in ax.lines} for ax in figure.axes)
     assert list(clean["one"].get_xdata()) == [60.0, 62.0]
     assert list(noisy["other"].get_xdata()) == [10.0, 40.0]
     assert list(noisy["other"].get_ydata()) == [0.7, 0.9]
+    assert not len(noisy["all (collapsed)"].get_xdata())
+
+
+def test_variants_that_all_collapsed_are_named():
+    results = pd.DataFrame({
+        "network": "n", "noise": "gaussian", "method": ["plain", "gone", "gone"], "seed": [0, 0, 1],
+        "collapsed": [0, 1, 1], "clean_top1": [60.0, 2.0, 2.0], "ad": [0.5, 0.9, 0.9],
+    })  # fmt: skip
+    figure = figures.variants(results, ["clean_top1", "ad"], "plain")
+    said = [[(text.get_text(), text.get_position()[1]) for text in ax.texts] for ax in figure.axes]
+    assert said == [[("collapsed", 1)], []]

@@ -124,7 +124,7 @@ def test_all_is_checked_before_anything_is_trained(root):
     for bad, message in (
         (runs.Run(**COMMON | {"size": 7}), "size .=7. is too small for smallcnn"),
         (runs.Run(**COMMON, weights="nowhere"), "no checkpoint at .*nowhere"),
-        (runs.Run(**COMMON | {"batch_size": 1}), "batch_size .=1. does not work"),
+        (runs.Run(**COMMON | {"batch_size": 1}), "batch_size .=1. is refused"),
         (runs.Run(**COMMON | {"batch_size": 25}), "larger than the training set .24."),
     ):
         with pytest.raises((ValueError, FileNotFoundError), match=message):
@@ -374,6 +374,9 @@ def test_verdicts():
     tie = compare([1.0, 1.0, 1.0], [1.0, 1.0, 1.0], low, low)
     assert claims.judge("c", pd.concat([clear, tie])).verdict == "holds"
     assert "1 without a difference" in claims.judge("c", pd.concat([clear, tie])).evidence
+    measured = str(clear["metric"].iloc[0])
+    assert "not measured" not in claims.judge("c", clear, metrics=[measured]).evidence
+    assert claims.judge("c", clear, metrics=[measured, "x"]).evidence.endswith("not measured: x")
     assert claims.judge("c", tie).verdict == "not measurable here"
 
 

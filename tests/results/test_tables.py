@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from innt_lib.results import claims, tables
+from innt_lib.results import choice, claims, tables
 
 
 def results(collapsed: dict[str, list[int]], **values: list[float]) -> pd.DataFrame:
@@ -72,6 +72,27 @@ def test_pictures_are_compared_within_the_same_trainings():
     assert compared["p_images"].item() == 1
 
 
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_pictures_without_a_map_count_for_neither(seeds):
+    """INNT is better by 0.05 wherever both have a map; NT has none of the half that is hard for both."""
+    rng, parts, means = np.random.default_rng(0), [], {"nt": [], "innt": []}
+    easy = np.arange(20) < 10
+    for seed in range(seeds):
+        nt = np.where(easy, 0.9, np.nan) + rng.normal(0, 0.001, 20)
+        innt = np.where(easy, 0.95, 0.3) + rng.normal(0, 0.001, 20)
+        for method, values in (("nt", nt), ("innt", innt)):
+            means[method].append(np.nanmean(values))
+            about = {"network": "n", "noise": "gaussian", "method": method, "seed": seed}
+            parts.append(pd.DataFrame(about | {"image": range(20), "similarity": values}))
+    table = results({}, **means)
+    (row,) = claims.compare(table, pd.concat(parts), "innt", "nt", ["similarity"]).to_dict(
+        "records"
+    )
+    assert row["difference"] == pytest.approx(0.05, abs=0.002) and row["favours"] == 1
+    assert row["low"] > 0.03 and row["p_images"] < 0.05
+    assert seeds < 3 or row["p_seeds"] < 0.01
+
+
 def test_the_rule_that_chooses_a_setting():
     """Of 100 pictures, one standard error of the best 50 % is 5 points, of the best 80 % it is 4."""
     results = pd.DataFrame({
@@ -79,11 +100,15 @@ def test_the_rule_that_chooses_a_setting():
         "clean_top1": [80.0, 76.0, 76.5, 75.9, 90.0], "noisy_top1": [50.0, 45.0, 45.5, 50.0, 90.0],
         "similarity": [0.6, 0.7, 0.7, 0.9, 1.0], "collapsed": [0, 0, 0, 0, 1],
     })  # fmt: skip
-    assert claims.within_one_error(results, 100) == (["plain", "near"], "near")
+    assert choice.within_one_error(results, 100) == (["plain", "near"], "near")
+    assert choice.one_error_below(results, 100).to_dict() == {
+        "clean_top1": 76.0,
+        "noisy_top1": 45.0,
+    }
     apart = results[results["method"].isin(["far", "near"])].assign(
         clean_top1=[50.0, 50.0, 90.0], noisy_top1=[90.0, 90.0, 50.0]
     )
-    assert claims.within_one_error(apart, 100) == ([], None)
+    assert choice.within_one_error(apart, 100) == ([], None)
 
 
 def test_what_collapsed_is_said():
