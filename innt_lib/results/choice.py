@@ -7,7 +7,7 @@ import pandas as pd
 _ACCURACIES = ["clean_top1", "noisy_top1"]
 
 
-def one_error_below(results: pd.DataFrame, pictures: int) -> pd.Series:
+def one_error_below(results: pd.DataFrame, pictures: int) -> dict[str, float]:
     """Top-1 on clean and on noisy pictures that is one standard error below the best of all variants.
 
     Args:
@@ -18,7 +18,8 @@ def one_error_below(results: pd.DataFrame, pictures: int) -> pd.Series:
         ``clean_top1`` and ``noisy_top1``, in percent.
     """
     best = _level(results).query("collapsed == 0")[_ACCURACIES].max()
-    return best - (best * (100 - best) / pictures) ** 0.5
+    floors = best - (best * (100 - best) / pictures) ** 0.5
+    return {name: float(floors[name]) for name in _ACCURACIES}
 
 
 def within_one_error(results: pd.DataFrame, pictures: int) -> tuple[list[str], str | None]:
@@ -37,7 +38,8 @@ def within_one_error(results: pd.DataFrame, pictures: int) -> tuple[list[str], s
         Those variants, and the chosen one; none, and None, if no variant is close in both.
     """
     level = _level(results)
-    near = (level[_ACCURACIES] >= one_error_below(results, pictures)).all(axis=1)
+    floors = pd.Series(one_error_below(results, pictures))
+    near = (level[_ACCURACIES] >= floors).all(axis=1)
     close = level[near & (level["collapsed"] == 0)]
     return list(close.index), None if close.empty else str(close["similarity"].idxmax())
 

@@ -101,7 +101,7 @@ def test_the_rule_that_chooses_a_setting():
         "similarity": [0.6, 0.7, 0.7, 0.9, 1.0], "collapsed": [0, 0, 0, 0, 1],
     })  # fmt: skip
     assert choice.within_one_error(results, 100) == (["plain", "near"], "near")
-    assert choice.one_error_below(results, 100).to_dict() == {
+    assert choice.one_error_below(results, 100) == {
         "clean_top1": 76.0,
         "noisy_top1": 45.0,
     }
