@@ -412,9 +412,10 @@ def verdicts_in_symbols():
     """A line a claim of the paper, a column a profile."""
     columns = {}
     for folder, label in {"cub200-imagenet": "here, tau 2e-4", **ELSEWHERE}.items():
-        if not (ROOT / "figures" / folder / "reproduction_claims.csv").exists():
+        claims = ROOT / "figures" / folder / "reproduction_claims.csv"
+        if not claims.exists():
             continue  # tables alone
-        table = pd.read_csv(ROOT / "figures" / folder / "reproduction_claims.csv")
+        table = pd.read_csv(claims)
         title = f"[{label}](figures/{folder}/reproduction_claims.md)"
         columns[title] = table.set_index("claim")["verdict"].map(SYMBOLS) + without_aepe(folder)
     both = pd.DataFrame(columns).fillna("")
@@ -490,8 +491,8 @@ def test_readme_says_what_the_papers_regime_shows():
         f"from {plain['similarity']:.2f} to {nt['similarity']:.2f}. INNT with the tau chosen "
         f"here (2e-4) changes {changes(ours)}; with the paper's (2e-3) {changes(papers)}. Average Drop goes "
         f"against the paper: there {nt_there:.2f} for NT and {innt_there:.2f} for INNT, here "
-        f"{nt['ad']:.2f} for NT, {drops[0]:.2f} and {drops[1]:.2f} for INNT. That is SqueezeNet: "
-        "EfficientNet-Lite0, at 160 pixels, bears a far larger tau "
+        f"{nt['ad']:.2f} for NT, {drops[0]:.2f} and {drops[1]:.2f} for INNT. That is SqueezeNet at 224 "
+        "pixels: EfficientNet-Lite0, at 160 pixels, bears a far larger tau "
         f"({lite_tau:g}, by the same rule), which changes the similarity by {lite['similarity']}, clean "
         f"accuracy by {lite['clean_top1']} points, noisy accuracy by {lite['noisy_top1']} and Average "
         f"Drop by {lite['ad']} ({lite_elsewhere['ad']} under the paper's other noise; with SqueezeNet at "

@@ -39,12 +39,8 @@ _OF_IMAGE = {
     "ad": "drop", "ai": "increase", "aepe": "pointing_error", "similarity": "similarity",
     "clean_top1": "clean_top1", "noisy_top1": "noisy_top1",
 }  # fmt: skip
-_SHARES = (
-    "ad",
-    "ai",
-    "aepe",
-    "similarity",
-)  # in [0, 1] in results too, where all others are in percent
+# In [0, 1] in the results too, where all others are in percent.
+_SHARES = ("ad", "ai", "aepe", "similarity")
 _COLUMNS = (
     "network", "noise", "metric", "a", "b", "difference", "low", "high", "effect_size", "seeds",
     "p_seeds", "p_images", "favours",
